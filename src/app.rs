@@ -1,0 +1,1 @@
+//! Builds the rooms and wires them together: the only file that knows all of them.

@@ -1,0 +1,147 @@
+//! Every bound of the program, by name. Going over one gets the answer named beside it.
+//!
+//! Sizes are bytes unless the name says otherwise.
+
+use std::time::Duration;
+
+// One HTTP request.
+/// 431.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// 431.
+pub const HEADER_COUNT_MAX: usize = 100;
+/// 414.
+pub const URI_BYTES_MAX: usize = 8 * 1024;
+/// From the first byte of a head to its last; then 408 and close. Also the wait of a silent new connection.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
+/// Replaces [`KEEP_ALIVE_IDLE`] when over half of [`HTTP_CONNECTIONS_MAX`] is taken.
+pub const KEEP_ALIVE_IDLE_CROWDED: Duration = Duration::from_secs(10);
+/// 413.
+pub const BODY_BYTES_DEFAULT: usize = 1024 * 1024;
+/// First byte of a body, and the longest gap between two; 408.
+pub const BODY_GAP_TIMEOUT: Duration = Duration::from_secs(10);
+/// 408 when a body is slower than this over [`BODY_RATE_WINDOW`].
+pub const BODY_RATE_BYTES_PER_S_MIN: u64 = 1024;
+pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
+/// All buffered bodies together; 503 with Retry-After 1.
+pub const BODIES_BUFFERED_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// An answer that makes no progress is reset.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+// Connections.
+/// Oldest idle closed, then 503.
+pub const HTTP_CONNECTIONS_MAX: usize = 512;
+/// Oldest unfinished head closed.
+pub const UNFINISHED_HEADS_MAX: usize = 256;
+pub const REALTIME_SOCKETS_MAX: usize = 50_000;
+pub const REALTIME_SOCKETS_TLS_MAX: usize = 5_000;
+/// RAM available is divided by this to cap realtime sockets on a small board.
+pub const REALTIME_SOCKET_RAM_BYTES: u64 = 16 * 1024;
+/// Descriptors kept for everything that is no realtime socket.
+pub const NOFILE_RESERVE: u64 = 256;
+/// Per address; loopback and trusted proxies are exempt.
+pub const ADDRESS_CONNECTIONS_MAX: usize = 256;
+pub const ADDRESS_UNFINISHED_HEADS_MAX: usize = 32;
+pub const ADDRESS_NEW_PER_S: u32 = 50;
+pub const ADDRESS_NEW_BURST: u32 = 200;
+/// Addresses and tokens remembered by a rate limiter; the longest unused goes first.
+pub const RATE_KEYS_MAX: usize = 4_096;
+pub const ACCEPTS_PER_TURN: usize = 64;
+pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(50);
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+// Realtime sockets.
+/// Kernel buffers of an upgraded or event-stream socket, each way: 300 stalled readers held 1,080 MB without it.
+pub const REALTIME_KERNEL_BUFFER_BYTES: usize = 32 * 1024;
+/// Close 1009.
+pub const WS_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Close 1009.
+pub const WS_FRAGMENTS_MAX: usize = 1_000;
+/// Shared by all sockets of the loop.
+pub const WS_READ_BUFFER_BYTES: usize = 64 * 1024;
+pub const WS_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// A socket that answers no ping for this long is closed.
+pub const WS_PONG_TIMEOUT: Duration = Duration::from_secs(60);
+pub const WS_CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// Commands of one socket in progress; beyond it the socket is not read.
+pub const WS_COMMANDS_MAX: usize = 32;
+/// A consumer's queue; over it the socket is closed with 1013 and resumes by sequence number.
+pub const CONSUMER_QUEUE_BYTES_MAX: usize = 64 * 1024;
+pub const CONSUMER_QUEUE_MESSAGES_MAX: usize = 256;
+pub const BROADCAST_SLICE_SOCKETS: usize = 64;
+pub const SSE_HEARTBEAT: Duration = Duration::from_secs(15);
+
+// Bus.
+pub const TOPIC_RING_EVENTS: usize = 256;
+pub const TOPIC_RING_BYTES: usize = 256 * 1024;
+pub const TOPICS_MAX: usize = 4_096;
+
+// Store.
+/// 503.
+pub const STORE_QUEUE_JOBS_MAX: usize = 4_096;
+/// 503.
+pub const STORE_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const STORE_BATCH_JOBS_MAX: usize = 512;
+pub const STORE_BATCH_BYTES_MAX: usize = 1024 * 1024;
+pub const STORE_LINGER: Duration = Duration::from_millis(1);
+/// A relaxed job waits this long for a durable batch to ride along with.
+pub const STORE_RELAXED_WAIT: Duration = Duration::from_secs(1);
+pub const STORE_RELAXED_JOBS_MAX: usize = 1_024;
+pub const QUERY_QUEUE_JOBS_MAX: usize = 256;
+/// A query that runs longer is interrupted; 503.
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+pub const WAL_CHECKPOINT_IDLE_PAGES: u32 = 1_000;
+pub const WAL_CHECKPOINT_PAGES: u32 = 8_000;
+pub const SQLITE_CACHE_KIB: u32 = 1_024;
+pub const SQLITE_STATEMENTS_CACHED: usize = 64;
+pub const LOOP_READ_ROWS_MAX: usize = 20;
+pub const BACKUPS_KEPT: usize = 30;
+/// Rows of one page of any list; a larger `limit` is answered with this many.
+pub const PAGE_ROWS_MAX: usize = 200;
+
+// Outbound.
+pub const CALLS_RUNNING_MAX: usize = 8;
+/// 503.
+pub const CALLS_WAITING_MAX: usize = 64;
+pub const CALL_THREAD_IDLE: Duration = Duration::from_secs(10);
+pub const CALL_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const STREAMS_MAX: usize = 200;
+pub const IDLE_UPSTREAMS_PER_HOST_MAX: usize = 4;
+pub const IDLE_UPSTREAM: Duration = Duration::from_secs(30);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+pub const THREAD_STACK_BYTES: usize = 256 * 1024;
+
+// The loop.
+/// A turn of the loop longer than this is counted and logged.
+pub const LOOP_TURN_WARN: Duration = Duration::from_millis(20);
+pub const LOOP_BEAT: Duration = Duration::from_millis(250);
+/// The loop counts as stuck when its beat stood still for this long.
+pub const LOOP_STUCK: Duration = Duration::from_secs(2);
+pub const TRIM_INTERVAL_MIN: Duration = Duration::from_secs(30);
+pub const SHUTDOWN_STREAMS: Duration = Duration::from_secs(20);
+pub const SHUTDOWN_TOTAL: Duration = Duration::from_secs(25);
+pub const OPS_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Lines waiting for a slow terminal or card; beyond it lines are counted and dropped.
+pub const LOG_QUEUE_LINES_MAX: usize = 1_024;
+
+// Identity.
+pub const CLAIM_TRIES_MAX: u32 = 5;
+pub const CLAIM_CODE_LIFE: Duration = Duration::from_secs(180);
+pub const DEVICES_MAX: usize = 256;
+pub const DEVICE_NAME_CHARS_MAX: usize = 64;
+
+// Voice.
+pub const CHAT_MESSAGE_BYTES_MAX: usize = 32 * 1024;
+pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
+pub const QUERY_CHARS_MAX: usize = 256;
+pub const QUERY_TERMS_MAX: usize = 16;
+pub const COMMAND_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
+pub const STT_COMMANDS_MAX: usize = 1;
+pub const TTS_COMMANDS_MAX: usize = 2;
+pub const VOICE_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// A chat turn ends listening after this much sound; a note after [`NOTE_MAX`].
+pub const LISTEN_MAX: Duration = Duration::from_secs(60);
+pub const NOTE_MAX: Duration = Duration::from_secs(600);
+pub const CAPTURE_RING: Duration = Duration::from_secs(4);
