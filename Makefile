@@ -1,0 +1,45 @@
+# `make` alone lists what there is to do.
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint unit bench fuzz clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: ## set up, build and serve on http://localhost:8080
+	@tools/setup run
+	cargo build --release --locked
+	@exec target/release/magpie serve
+
+build: ## set up and build target/release/magpie
+	@tools/setup run
+	cargo build --release --locked
+
+test: ## set up and run everything that must pass
+	@tools/setup test
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo check --locked --quiet --no-default-features
+	cargo test --locked
+
+lint: ## formatting and lints alone
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+unit: ## the tests that need no speech engine, browser or fault rig
+	cargo test --locked --lib
+
+bench: ## set up and print figures beside their budgets
+	@tools/setup bench
+	cargo bench --locked
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run every fuzz target for a minute (FUZZ_SECONDS=60)
+	@tools/setup fuzz
+	@for target in $$(cargo +nightly fuzz list); do \
+	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
+	done
+
+clean: ## remove what was built
+	cargo clean
