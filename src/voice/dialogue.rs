@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::store::StoreError;
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::store::{Store, StoreError};
 
 /// Clones share one state.
 #[derive(Clone)]
@@ -72,6 +74,15 @@ pub enum VoiceError {
 }
 
 impl Dialogue {
+    pub fn start(
+        _store: Store,
+        _bus: Bus,
+        _clock: Clock,
+        _settings: &super::VoiceSettings,
+    ) -> Dialogue {
+        todo!()
+    }
+
     /// Answers and stores both sides durably. `on_text` gets the answer piece by piece as it
     /// comes. Dropping the future cancels the turn.
     pub async fn answer(

@@ -1,3 +1,53 @@
 //! Voice Memory: a conversation that is heard, answered from what is remembered, and spoken.
+//!
+//! The room owns the turn (listen, transcribe, answer, speak), the speech engines, the box's own
+//! microphone and loudspeaker, the `/ws` dialects, and the memories behind the answers. It
+//! promises that a turn always ends, and ends once; it never records before it is asked to.
+
+use std::rc::Rc;
+
+use crate::audio::Audio;
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::ops::Registry;
+use crate::server::Router;
+use crate::store::Store;
 
 pub mod dialogue;
+pub mod settings;
+
+use dialogue::Dialogue;
+pub use settings::{EngineSettings, VoiceSettings};
+
+/// What the house hands to the room.
+pub struct VoiceParts {
+    pub store: Store,
+    pub bus: Bus,
+    pub clock: Clock,
+    pub audio: Audio,
+    pub metrics: Registry,
+    pub settings: VoiceSettings,
+}
+
+/// The room. Everything in it lives on the loop.
+pub struct Voice {
+    pub dialogue: Dialogue,
+    pub settings: VoiceSettings,
+}
+
+impl Voice {
+    pub fn start(parts: VoiceParts) -> Rc<Voice> {
+        let dialogue = Dialogue::start(
+            parts.store.clone(),
+            parts.bus.clone(),
+            parts.clock.clone(),
+            &parts.settings,
+        );
+        Rc::new(Voice {
+            dialogue,
+            settings: parts.settings,
+        })
+    }
+
+    pub fn routes(self: &Rc<Self>, _router: &mut Router) {}
+}
