@@ -145,3 +145,21 @@ pub const VOICE_FRAME_BYTES_MAX: usize = 64 * 1024;
 pub const LISTEN_MAX: Duration = Duration::from_secs(60);
 pub const NOTE_MAX: Duration = Duration::from_secs(600);
 pub const CAPTURE_RING: Duration = Duration::from_secs(4);
+
+// One turn of a conversation: no state outlives its limit.
+/// Listening without any speech; then idle.
+pub const NO_SPEECH_MAX: Duration = Duration::from_secs(8);
+pub const FOLLOW_UP_MAX: Duration = Duration::from_secs(5);
+/// From "that was all" to the utterance in hand.
+pub const LISTEN_FINISH_MAX: Duration = Duration::from_secs(2);
+/// Plus the length of the sound itself.
+pub const TRANSCRIBE_MAX: Duration = Duration::from_secs(20);
+pub const TRANSCRIBE_TRIES: u8 = 2;
+/// Waiting for a free place among the running engines counts too.
+pub const FIRST_TEXT_MAX: Duration = Duration::from_secs(20);
+pub const ANSWER_MAX: Duration = Duration::from_secs(120);
+/// Speaking without a new sentence or piece of text.
+pub const SPEAK_STALL_MAX: Duration = Duration::from_secs(60);
+pub const SPEAK_MAX: Duration = Duration::from_secs(600);
+pub const SYNTHESIZE_MAX: Duration = Duration::from_secs(10);
+pub const ERROR_SHOWN: Duration = Duration::from_secs(3);

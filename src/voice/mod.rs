@@ -15,6 +15,7 @@ use crate::store::Store;
 
 pub mod dialogue;
 pub mod settings;
+pub mod turn;
 
 use dialogue::Dialogue;
 pub use settings::{EngineSettings, VoiceSettings};
