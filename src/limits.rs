@@ -163,3 +163,9 @@ pub const SPEAK_STALL_MAX: Duration = Duration::from_secs(60);
 pub const SPEAK_MAX: Duration = Duration::from_secs(600);
 pub const SYNTHESIZE_MAX: Duration = Duration::from_secs(10);
 pub const ERROR_SHOWN: Duration = Duration::from_secs(3);
+/// Utterances or sentences waiting for a free speech engine; beyond it "busy".
+pub const SPEECH_WAITING_MAX: usize = 16;
+/// The last words of an engine's error output that are kept.
+pub const COMMAND_STDERR_BYTES_MAX: usize = 4 * 1024;
+/// Below this much free memory a large recogniser is not started.
+pub const FREE_SPEECH_MEMORY_BYTES_MIN: u64 = 256 * 1024 * 1024;

@@ -14,6 +14,7 @@ use crate::server::Router;
 use crate::store::Store;
 
 pub mod dialogue;
+pub mod providers;
 pub mod settings;
 pub mod turn;
 

@@ -1,0 +1,126 @@
+//! Speech engines: what turns sound into text and text into sound.
+//!
+//! An engine is anything behind [`Stt`] or [`Tts`]; today they are programs of this machine.
+//! [`Engines`] holds the ones chosen at the start and says why when there is none. Every call has
+//! a limit, waits in a bounded line, and is cancelled by dropping it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::dialogue::VoiceError;
+
+pub mod choice;
+pub mod command;
+pub mod stt;
+pub mod tts;
+pub mod wav;
+
+pub use choice::{EngineReport, Engines};
+
+/// A call under way; dropping it ends the engine's work.
+pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + 'a>>;
+
+/// Sound into text.
+pub trait Stt {
+    fn name(&self) -> &str;
+    /// `sound` is mono at [`crate::audio::SPEECH_RATE_HZ`]. Empty text: nothing was understood.
+    fn transcribe<'a>(
+        &'a self,
+        sound: &'a [i16],
+        language: Option<&'a str>,
+    ) -> Call<'a, Transcript>;
+}
+
+/// Text into sound.
+pub trait Tts {
+    fn name(&self) -> &str;
+    /// `language` is `en`, `zh`, or found from the text.
+    fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>) -> Call<'a, Speech>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transcript {
+    pub text: String,
+    pub language: Option<String>,
+    pub provider: Rc<str>,
+}
+
+/// Mono sound of one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speech {
+    pub samples: Vec<i16>,
+    pub rate_hz: u32,
+}
+
+impl Speech {
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.samples.len() as f64 / f64::from(self.rate_hz.max(1)))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineError {
+    /// No engine is there; with what to install or set.
+    Missing(String),
+    /// The engine ran and failed.
+    Failed(String),
+    /// Killed after this long.
+    Timeout(Duration),
+    /// [`crate::limits::SPEECH_WAITING_MAX`] others wait already.
+    Busy,
+    /// The engine cannot run now.
+    Refused(String),
+}
+
+impl EngineError {
+    /// Whether the same call may succeed a moment later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, EngineError::Failed(_) | EngineError::Busy)
+    }
+
+    pub fn of_stt(self) -> VoiceError {
+        match self {
+            EngineError::Timeout(_) => VoiceError::Timeout("stt"),
+            other => VoiceError::Stt(other.to_string()),
+        }
+    }
+
+    pub fn of_tts(self) -> VoiceError {
+        match self {
+            EngineError::Timeout(_) => VoiceError::Timeout("tts"),
+            other => VoiceError::Tts(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineError::Missing(what) | EngineError::Failed(what) | EngineError::Refused(what) => {
+                f.write_str(what)
+            }
+            EngineError::Timeout(after) => {
+                write!(
+                    f,
+                    "the speech engine was stopped after {} s",
+                    after.as_secs()
+                )
+            }
+            EngineError::Busy => f.write_str("too much speech is waiting; try again in a moment"),
+        }
+    }
+}
+
+/// `zh` when there is any Chinese in it, else `en`.
+pub fn language_of(text: &str) -> &'static str {
+    if text.chars().any(is_cjk) { "zh" } else { "en" }
+}
+
+/// Ideographs, kana and hangul: writing without spaces between words.
+pub fn is_cjk(c: char) -> bool {
+    matches!(c, '\u{2E80}'..='\u{2FDF}' | '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}'
+        | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}' | '\u{F900}'..='\u{FAFF}'
+        | '\u{20000}'..='\u{3FFFF}')
+}
