@@ -169,3 +169,15 @@ pub const SPEECH_WAITING_MAX: usize = 16;
 pub const COMMAND_STDERR_BYTES_MAX: usize = 4 * 1024;
 /// Below this much free memory a large recogniser is not started.
 pub const FREE_SPEECH_MEMORY_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+// Sound.
+/// Sound written ahead of the card by one playback; its writer waits.
+pub const PLAYBACK_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// Sounds that play together; one more is told that the speaker is busy.
+pub const PLAYBACKS_MAX: usize = 3;
+/// A speaker that nobody used for this long is closed.
+pub const SPEAKER_IDLE: Duration = Duration::from_secs(5);
+/// An open card that moves no sample for this long counts as unplugged.
+pub const CARD_STALL_MAX: Duration = Duration::from_secs(2);
+/// Orders to the sound thread and events from it that wait.
+pub const AUDIO_EVENTS_MAX: usize = 8;

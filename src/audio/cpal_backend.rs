@@ -1,0 +1,308 @@
+//! The sound system through cpal, with rate, format, channels and period chosen here and never by
+//! the library.
+
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::{
+    BufferSize, Device, ErrorKind, Host, SampleFormat, StreamConfig, SupportedBufferSize,
+    SupportedStreamConfigRange,
+};
+
+use super::backend::{Backend, Direction, OpenStream};
+use super::stream::{CardSample, InputSink, Loss, OutputSource, StreamShared};
+use super::{AudioError, DeviceInfo, SPEECH_RATE_HZ, alsa_config};
+use std::sync::Arc;
+
+/// Rates to play at, best first.
+const PLAY_RATES_HZ: [u32; 3] = [48_000, 44_100, 16_000];
+/// Sample formats that the callbacks convert, best first.
+const FORMATS: [SampleFormat; 3] = [SampleFormat::I16, SampleFormat::I32, SampleFormat::F32];
+const CHANNELS_MAX: u16 = 8;
+/// Lets the library look after a card that vanished without an event.
+const POLL_LIMIT: Duration = Duration::from_millis(500);
+
+/// Holds nothing between calls: a fresh view of the sound system finds cards plugged in meanwhile.
+pub(super) struct Cpal;
+
+/// What is asked of a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Agreed {
+    rate_hz: u32,
+    channels: u16,
+    format: SampleFormat,
+    period_frames: u32,
+}
+
+impl Backend for Cpal {
+    fn check(&mut self, direction: Direction, device: &str) -> Result<Option<String>, AudioError> {
+        alsa_config::hush();
+        let warning = alsa_config::judge(direction, device)?;
+        let found = find(direction, device)?;
+        ranges(direction, &found).map_err(|error| explain(direction, device, &error))?;
+        Ok(warning)
+    }
+
+    fn open_input(
+        &mut self,
+        device: &str,
+        period: Duration,
+        make: &mut dyn FnMut(u32) -> InputSink,
+    ) -> Result<OpenStream, AudioError> {
+        let (found, agreed) = agree(Direction::Input, device, period)?;
+        let sink = make(agreed.rate_hz);
+        let stream = match agreed.format {
+            SampleFormat::I32 => input_stream::<i32>(&found, agreed, sink),
+            SampleFormat::F32 => input_stream::<f32>(&found, agreed, sink),
+            _ => input_stream::<i16>(&found, agreed, sink),
+        };
+        start(Direction::Input, device, agreed, stream)
+    }
+
+    fn open_output(
+        &mut self,
+        device: &str,
+        period: Duration,
+        make: &mut dyn FnMut(u32) -> OutputSource,
+    ) -> Result<OpenStream, AudioError> {
+        let (found, agreed) = agree(Direction::Output, device, period)?;
+        let source = make(agreed.rate_hz);
+        let stream = match agreed.format {
+            SampleFormat::I32 => output_stream::<i32>(&found, agreed, source),
+            SampleFormat::F32 => output_stream::<f32>(&found, agreed, source),
+            _ => output_stream::<i16>(&found, agreed, source),
+        };
+        start(Direction::Output, device, agreed, stream)
+    }
+
+    fn devices(&mut self) -> Vec<DeviceInfo> {
+        alsa_config::hush();
+        let Ok(host) = host(Direction::Output) else {
+            return Vec::new();
+        };
+        let Ok(devices) = host.devices() else {
+            return Vec::new();
+        };
+        devices.filter_map(|device| describe(&device)).collect()
+    }
+}
+
+fn describe(device: &Device) -> Option<DeviceInfo> {
+    let name = device.id().ok()?.id().to_string();
+    let description = device.description().ok()?;
+    Some(DeviceInfo {
+        kind: alsa_config::kind(&name).unwrap_or_default(),
+        description: description.name().to_string(),
+        input: device.supports_input(),
+        output: device.supports_output(),
+        name,
+    })
+}
+
+fn host(direction: Direction) -> Result<Host, AudioError> {
+    cpal::host_from_id(cpal::HostId::Alsa).map_err(|error| {
+        AudioError::Unavailable(format!(
+            "no sound system for the {}: {error}; install ALSA or set {} to off",
+            direction.name(),
+            direction.setting()
+        ))
+    })
+}
+
+fn find(direction: Direction, name: &str) -> Result<Device, AudioError> {
+    let host = host(direction)?;
+    let device = match (name, direction) {
+        ("default", Direction::Input) => host.default_input_device(),
+        ("default", Direction::Output) => host.default_output_device(),
+        _ => host.device_by_id(&cpal::DeviceId::new(cpal::HostId::Alsa, name)),
+    };
+    device.ok_or_else(|| {
+        AudioError::Unavailable(format!(
+            "there is no {} {name:?}; plug it in, or set {} to a name that `magpie devices` lists \
+             (a device of your own in asoundrc needs `hint {{ show on }}`)",
+            direction.name(),
+            direction.setting()
+        ))
+    })
+}
+
+fn ranges(
+    direction: Direction,
+    device: &Device,
+) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error> {
+    Ok(match direction {
+        Direction::Input => device.supported_input_configs()?.collect(),
+        Direction::Output => device.supported_output_configs()?.collect(),
+    })
+}
+
+fn agree(
+    direction: Direction,
+    name: &str,
+    period: Duration,
+) -> Result<(Device, Agreed), AudioError> {
+    let device = find(direction, name)?;
+    let ranges = ranges(direction, &device).map_err(|error| explain(direction, name, &error))?;
+    let agreed = choose(direction, &ranges, period).ok_or_else(|| {
+        AudioError::Refused(format!(
+            "the {} {name:?} offers no 16 or 32 bit format with up to {CHANNELS_MAX} channels; set {} to plug{name} or another device",
+            direction.name(),
+            direction.setting()
+        ))
+    })?;
+    Ok((device, agreed))
+}
+
+/// The best of what a card offers: rate first, then format, then fewest channels.
+fn choose(
+    direction: Direction,
+    ranges: &[SupportedStreamConfigRange],
+    period: Duration,
+) -> Option<Agreed> {
+    let mut best: Option<((u32, usize, u16), Agreed)> = None;
+    for range in ranges {
+        let channels = range.channels();
+        let format = FORMATS.iter().position(|f| *f == range.sample_format());
+        let (Some(format), 1..=CHANNELS_MAX) = (format, channels) else {
+            continue;
+        };
+        let rate_hz = nearest_rate(direction, range.min_sample_rate(), range.max_sample_rate());
+        let cost = (rate_cost(direction, rate_hz), format, channels);
+        if best.as_ref().is_some_and(|(least, _)| *least <= cost) {
+            continue;
+        }
+        let frames = (u64::from(rate_hz) * period.as_millis() as u64 / 1000) as u32;
+        let period_frames = match range.buffer_size() {
+            SupportedBufferSize::Range { min, max } => frames.clamp(*min, (*max).max(*min)),
+            SupportedBufferSize::Unknown => frames,
+        };
+        let agreed = Agreed {
+            rate_hz,
+            channels,
+            format: FORMATS[format],
+            period_frames,
+        };
+        best = Some((cost, agreed));
+    }
+    best.map(|(_, agreed)| agreed)
+}
+
+fn nearest_rate(direction: Direction, min: u32, max: u32) -> u32 {
+    let (wanted, others): (u32, &[u32]) = match direction {
+        Direction::Input => (SPEECH_RATE_HZ, &[48_000, 32_000]),
+        Direction::Output => (PLAY_RATES_HZ[0], &PLAY_RATES_HZ[1..]),
+    };
+    let fits = |rate: &&u32| (min..=max).contains(*rate);
+    std::iter::once(&wanted)
+        .chain(others)
+        .find(fits)
+        .copied()
+        .unwrap_or_else(|| wanted.clamp(min, max))
+}
+
+/// Zero is best. A rate below the wanted one loses sound, so it costs more than any above it.
+fn rate_cost(direction: Direction, rate_hz: u32) -> u32 {
+    let preferred: &[u32] = match direction {
+        Direction::Input => &[SPEECH_RATE_HZ, 48_000, 32_000],
+        Direction::Output => &PLAY_RATES_HZ,
+    };
+    if let Some(place) = preferred.iter().position(|rate| *rate == rate_hz) {
+        return place as u32;
+    }
+    match rate_hz.checked_sub(preferred[0]) {
+        Some(above) => 10 + above,
+        None => 10_000_000 + (preferred[0] - rate_hz),
+    }
+}
+
+impl Agreed {
+    fn config(self) -> StreamConfig {
+        StreamConfig {
+            channels: self.channels,
+            sample_rate: self.rate_hz,
+            buffer_size: BufferSize::Fixed(self.period_frames),
+        }
+    }
+}
+
+fn input_stream<T: CardSample + cpal::SizedSample>(
+    device: &Device,
+    agreed: Agreed,
+    mut sink: InputSink,
+) -> Result<cpal::Stream, cpal::Error> {
+    let shared = sink.shared();
+    let channels = usize::from(agreed.channels);
+    device.build_input_stream(
+        agreed.config(),
+        move |samples: &[T], _: &cpal::InputCallbackInfo| sink.push(samples, channels),
+        move |error| note(&shared, &error),
+        Some(POLL_LIMIT),
+    )
+}
+
+fn output_stream<T: CardSample + cpal::SizedSample>(
+    device: &Device,
+    agreed: Agreed,
+    mut source: OutputSource,
+) -> Result<cpal::Stream, cpal::Error> {
+    let shared = source.shared();
+    let channels = usize::from(agreed.channels);
+    device.build_output_stream(
+        agreed.config(),
+        move |samples: &mut [T], _: &cpal::OutputCallbackInfo| source.fill(samples, channels),
+        move |error| note(&shared, &error),
+        Some(POLL_LIMIT),
+    )
+}
+
+/// Runs on the callback's thread.
+fn note(shared: &Arc<StreamShared>, error: &cpal::Error) {
+    match error.kind() {
+        ErrorKind::Xrun => shared.xrun(),
+        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => shared.lost(Loss::Gone),
+        ErrorKind::StreamInvalidated => shared.lost(Loss::Invalid),
+        // The stream goes on: rerouted, or without real-time priority.
+        ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+        _ => shared.error(),
+    }
+}
+
+fn start(
+    direction: Direction,
+    device: &str,
+    agreed: Agreed,
+    stream: Result<cpal::Stream, cpal::Error>,
+) -> Result<OpenStream, AudioError> {
+    let stream = stream
+        .and_then(|stream| stream.play().map(|()| stream))
+        .map_err(|error| explain(direction, device, &error))?;
+    Ok(OpenStream {
+        rate_hz: agreed.rate_hz,
+        agreed: format!(
+            "rate_hz={} channels={} format={} period_frames={}",
+            agreed.rate_hz, agreed.channels, agreed.format, agreed.period_frames
+        ),
+        _stream: Box::new(stream),
+    })
+}
+
+fn explain(direction: Direction, device: &str, error: &cpal::Error) -> AudioError {
+    let name = direction.name();
+    let setting = direction.setting();
+    match error.kind() {
+        ErrorKind::DeviceBusy => AudioError::Busy(format!(
+            "the {name} {device:?} is in use by another program; close that, it is tried again"
+        )),
+        ErrorKind::PermissionDenied => AudioError::Refused(format!(
+            "no permission for the {name} {device:?}; add this user to the group audio"
+        )),
+        ErrorKind::UnsupportedConfig
+        | ErrorKind::UnsupportedOperation
+        | ErrorKind::InvalidInput => AudioError::Refused(format!(
+            "the {name} {device:?} cannot be used as one ({error}); set {setting} to another device"
+        )),
+        _ => AudioError::Unavailable(format!(
+            "the {name} {device:?} cannot be opened ({error}); check that it is plugged in, it is tried again"
+        )),
+    }
+}
