@@ -11,11 +11,16 @@ mod backend;
 mod capture;
 #[cfg(feature = "audio")]
 mod cpal_backend;
+pub mod earcon;
+pub mod endpoint;
 mod engine;
+pub mod level;
 mod play;
 pub mod resample;
 mod stream;
+pub mod vad;
 mod wake;
+pub mod wav;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -28,9 +33,12 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 pub use capture::Capture;
+pub use earcon::Earcon;
+pub use endpoint::{EndCause, EndpointEvent, EndpointOptions, Endpointer};
 pub use engine::RETRIES;
 pub use play::Playback;
 pub use resample::Resampler;
+pub use vad::Vad;
 
 use crate::limits;
 use crate::ops::{Counter, Histogram, Registry};

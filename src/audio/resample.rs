@@ -173,3 +173,7 @@ fn greatest_common_divisor(a: usize, b: usize) -> usize {
         greatest_common_divisor(b, a % b)
     }
 }
+
+#[cfg(test)]
+#[path = "resample_tests.rs"]
+mod tests;

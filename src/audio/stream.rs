@@ -400,3 +400,7 @@ impl LaneCells {
                 >= self.last_callback.load(Ordering::Acquire) + CARD_PERIODS
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
