@@ -110,6 +110,8 @@ pub const LOOP_READ_ROWS_MAX: usize = 20;
 pub const BACKUPS_KEPT: usize = 30;
 /// Rows of one page of any list; a larger `limit` is answered with this many.
 pub const PAGE_ROWS_MAX: usize = 200;
+/// 400.
+pub const PAGE_OFFSET_MAX: usize = 1_000_000;
 
 // Outbound.
 pub const CALLS_RUNNING_MAX: usize = 8;
@@ -148,6 +150,17 @@ pub const CHAT_MESSAGE_BYTES_MAX: usize = 32 * 1024;
 pub const MEMORY_BYTES_MAX: usize = 64 * 1024;
 pub const QUERY_CHARS_MAX: usize = 256;
 pub const QUERY_TERMS_MAX: usize = 16;
+/// Best text matches of a search that are ranked by age and importance.
+pub const SEARCH_CANDIDATES_MAX: usize = 200;
+/// 400.
+pub const MEMORY_TAGS_MAX: usize = 32;
+/// 400.
+pub const TAG_CHARS_MAX: usize = 64;
+/// Rows of one transaction of an import.
+pub const IMPORT_CHUNK_ROWS: usize = 500;
+/// Questions of the box that wait for a yes, over all conversations; the oldest goes first.
+pub const CONFIRMATIONS_MAX: usize = 64;
+pub const CONFIRMATION_LIFE: Duration = Duration::from_secs(60);
 pub const COMMAND_OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 pub const STT_COMMANDS_MAX: usize = 1;
 pub const TTS_COMMANDS_MAX: usize = 2;

@@ -13,8 +13,16 @@ use crate::ops::Registry;
 use crate::server::Router;
 use crate::store::Store;
 
+pub mod api;
+pub mod db;
 pub mod dialogue;
+
+pub mod error;
+pub mod index;
+pub mod memory;
 pub mod providers;
+pub mod recall;
+pub mod rules;
 pub mod settings;
 pub mod turn;
 
@@ -51,5 +59,7 @@ impl Voice {
         })
     }
 
-    pub fn routes(self: &Rc<Self>, _router: &mut Router) {}
+    pub fn routes(self: &Rc<Self>, router: &mut Router) {
+        api::routes(router, &self.dialogue, None);
+    }
 }

@@ -1,0 +1,135 @@
+//! `POST /api/v1/chat`: one question, one answer, whole or as events.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::input::{Fields, invalid};
+use super::{Api, data};
+use crate::clock::MonoMillis;
+use crate::server::response::EventSender;
+use crate::server::{EventStream, HttpError, Request, Response, StatusCode};
+use crate::voice::dialogue::{Answer, Question, Turn};
+
+const MODEL_CHARS_MAX: usize = 128;
+const TOKENS_MAX: u64 = 1_000_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speak {
+    None,
+    Device,
+}
+
+struct Chat {
+    question: Question,
+    stream: bool,
+    speak: Speak,
+}
+
+pub async fn post(api: Rc<Api>, mut request: Request) -> Result<Response, HttpError> {
+    let since = api.dialogue.clock().mono();
+    let chat = read(&mut request).await?;
+    if chat.speak == Speak::Device && api.speaker.is_none() {
+        return Err(invalid(
+            "`speak` cannot be device: this box has no loudspeaker.",
+        ));
+    }
+    let turn = api.dialogue.begin(chat.question)?;
+    if chat.stream {
+        return Ok(stream(api, turn, chat.speak, since));
+    }
+    let answer = api.dialogue.finish(turn, &mut |_| {}).await?;
+    say(&api, chat.speak, &answer);
+    Ok(data(StatusCode::OK, &whole(&api, &answer, since)))
+}
+
+async fn read(request: &mut Request) -> Result<Chat, HttpError> {
+    let mut fields = Fields::of(request).await?;
+    let text = fields.required_text("message")?;
+    if let Some(model) = fields.text("model")?
+        && model.chars().count() > MODEL_CHARS_MAX
+    {
+        return Err(invalid(format!(
+            "`model` has at most {MODEL_CHARS_MAX} characters."
+        )));
+    }
+    fields.count("max_tokens", TOKENS_MAX)?;
+    let stream = fields.flag("stream")?.unwrap_or(false);
+    let allowed = [("none", Speak::None), ("device", Speak::Device)];
+    let speak = fields.one_of("speak", &allowed)?.unwrap_or(Speak::None);
+    Ok(Chat {
+        question: Question {
+            text,
+            conversation: fields.text("conversation_id")?,
+            remember: fields.flag("remember")?.unwrap_or(true),
+            language: fields.text("language")?,
+            recording: None,
+        },
+        stream,
+        speak,
+    })
+}
+
+/// Answers as `start`, `token`, `done` or `error`. A client that hangs up cancels the turn.
+fn stream(api: Rc<Api>, turn: Turn, speak: Speak, since: MonoMillis) -> Response {
+    let (sender, events) = EventStream::new();
+    tokio::task::spawn_local(async move {
+        let gone = sender.clone();
+        tokio::select! {
+            biased;
+            () = run(&api, turn, speak, since, &sender) => {}
+            () = gone.gone() => log::debug!("chat stream ended cause=client_gone"),
+        }
+    });
+    Response::events(events)
+}
+
+async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &EventSender) {
+    let start = json!({ "id": turn.answer_id, "conversation_id": turn.conversation_id });
+    if sender.send("start", &start).is_err() {
+        return;
+    }
+    let mut on_text = |text: &str| {
+        // A client that has gone is noticed by `gone`, which ends this turn.
+        let _ = sender.send("token", &json!({ "text": text }));
+    };
+    let last = match api.dialogue.finish(turn, &mut on_text).await {
+        Ok(answer) => {
+            say(api, speak, &answer);
+            ("done", whole(api, &answer, since))
+        }
+        Err(error) => {
+            let error = HttpError::from(error);
+            (
+                "error",
+                json!({ "code": error.code, "message": error.message }),
+            )
+        }
+    };
+    if sender.send(last.0, &last.1).is_err() {
+        log::debug!("chat stream ended cause=client_gone");
+    }
+}
+
+fn say(api: &Api, speak: Speak, answer: &Answer) {
+    if let (Speak::Device, Some(speaker)) = (speak, &api.speaker) {
+        speaker.say(&answer.content);
+    }
+}
+
+fn whole(api: &Api, answer: &Answer, since: MonoMillis) -> Value {
+    let took = api.dialogue.clock().mono().since(since);
+    json!({
+        "id": answer.id,
+        "role": "assistant",
+        "content": answer.content,
+        "model": answer.model,
+        "provider": answer.provider,
+        "conversation_id": answer.conversation_id,
+        "language": answer.language,
+        "usage": { "input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens },
+        "memories_used": answer.memories_used,
+        "memory_saved": answer.memory_saved,
+        "timing_ms": { "total": took.as_millis() as u64 },
+    })
+}

@@ -1,0 +1,125 @@
+//! Voice Memory over HTTP: chat, conversations, memories, tags under `/api/v1`.
+//!
+//! Parses once at this door and names the field that is wrong; success is wrapped in
+//! `{"success":true,"data":…}`, errors take the router's shape. Large answers come as JSON from
+//! the query thread and are passed on as bytes.
+
+mod chat;
+mod conversations;
+mod input;
+mod memories;
+
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::dialogue::Dialogue;
+use crate::server::{
+    Access, Body, HeaderMap, HeaderValue, HttpError, Method, Request, Response, Router, StatusCode,
+    header,
+};
+
+const DATA_BEGIN: &str = "{\"success\":true,\"data\":";
+const DATA_END: &str = "}";
+
+/// Lets `speak: "device"` of a chat be heard; the turn behind the loudspeaker is one.
+pub trait Speaker {
+    /// Begins to speak and returns at once.
+    fn say(&self, text: &str);
+}
+
+/// What the handlers work on.
+pub struct Api {
+    dialogue: Dialogue,
+    speaker: Option<Rc<dyn Speaker>>,
+}
+
+/// Adds every route of this file's list. Without a speaker `speak: "device"` is refused.
+pub fn routes(router: &mut Router, dialogue: &Dialogue, speaker: Option<Rc<dyn Speaker>>) {
+    let mut routes = Routes {
+        router,
+        api: Rc::new(Api {
+            dialogue: dialogue.clone(),
+            speaker,
+        }),
+    };
+    routes.add(Method::POST, "/api/v1/chat", chat::post);
+
+    routes.add(Method::GET, "/api/v1/conversations", conversations::list);
+    routes.add(Method::POST, "/api/v1/conversations", conversations::create);
+    routes.add(
+        Method::GET,
+        "/api/v1/conversations/{id}",
+        conversations::get,
+    );
+    routes.add(
+        Method::PATCH,
+        "/api/v1/conversations/{id}",
+        conversations::patch,
+    );
+    routes.add(
+        Method::DELETE,
+        "/api/v1/conversations/{id}",
+        conversations::delete,
+    );
+
+    routes.add(Method::GET, "/api/v1/memories", memories::list);
+    routes.add(Method::POST, "/api/v1/memories", memories::create);
+    routes.add(Method::GET, "/api/v1/memories/search", memories::search);
+    routes.add(Method::POST, "/api/v1/memories/forget", memories::forget);
+    routes.add(Method::GET, "/api/v1/memories/{id}", memories::get);
+    routes.add(Method::PATCH, "/api/v1/memories/{id}", memories::patch);
+    routes.add(Method::DELETE, "/api/v1/memories/{id}", memories::delete);
+    routes.add(Method::GET, "/api/v1/tags", memories::tags);
+}
+
+struct Routes<'a> {
+    router: &'a mut Router,
+    api: Rc<Api>,
+}
+
+impl Routes<'_> {
+    fn add<H, F>(&mut self, method: Method, pattern: &'static str, handler: H)
+    where
+        H: Fn(Rc<Api>, Request) -> F + 'static,
+        F: Future<Output = Result<Response, HttpError>> + 'static,
+    {
+        let api = Rc::clone(&self.api);
+        self.router
+            .route(method, pattern, Access::Member, move |request| {
+                handler(Rc::clone(&api), request)
+            });
+    }
+}
+
+/// Success with a value.
+fn data(status: StatusCode, value: &impl serde::Serialize) -> Response {
+    Response::json(
+        status,
+        &serde_json::json!({ "success": true, "data": value }),
+    )
+}
+
+/// Success with JSON made elsewhere.
+fn data_json(json: &[u8]) -> Response {
+    let mut body = Vec::with_capacity(DATA_BEGIN.len() + json.len() + DATA_END.len());
+    body.extend_from_slice(DATA_BEGIN.as_bytes());
+    body.extend_from_slice(json);
+    body.extend_from_slice(DATA_END.as_bytes());
+    json_bytes(StatusCode::OK, body)
+}
+
+/// A whole JSON body, envelope included.
+fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Response {
+        status,
+        headers,
+        body: Body::Bytes(Bytes::from(body)),
+    }
+}

@@ -1,0 +1,423 @@
+//! Memories and their tags.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::{Relaxed, Time, optional_json, optional_text, push_json, search, text};
+use crate::clock::UnixMillis;
+use crate::limits::PAGE_ROWS_MAX;
+use crate::store::{Connection, OptionalExtension, Row, params};
+use crate::voice::error::VoiceError;
+use crate::voice::memory::{Forget, MemoryFilter, MemoryPatch, NewMemory, Page, fresh_id};
+
+const INSERT: &str = "INSERT INTO memories
+    (id, content, title, summary, category, source, importance, pinned, metadata, conversation_id,
+     message_id, recording_id, recorded_at, created_at, updated_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)";
+
+/// Row, tags and index entry; inside a transaction.
+pub fn insert(connection: &Connection, memory: &NewMemory) -> Result<(), VoiceError> {
+    connection.prepare_cached(INSERT)?.execute(params![
+        memory.id,
+        memory.content,
+        memory.title,
+        memory.summary,
+        memory.category,
+        memory.source.name(),
+        memory.importance.name(),
+        memory.pinned,
+        memory.metadata.as_ref().map(|value| value.to_string()),
+        memory.conversation_id,
+        memory.message_id,
+        memory.recording_id,
+        memory.recorded_at.map(|time| time.0),
+        memory.created_at.0,
+    ])?;
+    let seq = connection.last_insert_rowid();
+    set_tags(connection, &memory.id, &memory.tags)?;
+    search::index_memory(
+        connection,
+        seq,
+        &memory.title,
+        &memory.tags.join(" "),
+        memory.summary.as_deref().unwrap_or(""),
+        &memory.content,
+    )
+}
+
+/// The columns of [`View`], in its order. Tags come along as one JSON array.
+macro_rules! view_columns {
+    () => {
+        "m.id, m.content, m.title, m.category, m.source, m.importance, m.pinned, m.is_archived,
+         m.recall_count, m.created_at, m.updated_at, m.summary, m.metadata, m.conversation_id,
+         m.message_id, m.recording_id, m.recorded_at, m.superseded_by, m.last_recalled_at,
+         m.sentiment, m.key_points, m.entities, m.relations, m.observations, m.action_items,
+         (SELECT json_group_array(t.name) FROM memory_tags mt JOIN tags t ON t.id = mt.tag_id
+          WHERE mt.memory_id = m.id)"
+    };
+}
+
+const BY_ID: &str = concat!(
+    "SELECT ",
+    view_columns!(),
+    " FROM memories m WHERE m.id = ?1"
+);
+
+/// One memory as JSON between `prefix` and `suffix`, in a single buffer.
+pub fn json(
+    connection: &Connection,
+    id: &str,
+    prefix: &str,
+    suffix: &str,
+) -> Result<Option<Vec<u8>>, VoiceError> {
+    let mut statement = connection.prepare_cached(BY_ID)?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let view = View::read(row)?;
+    let mut out = Vec::with_capacity(512 + view.content.len() + prefix.len() + suffix.len());
+    out.extend_from_slice(prefix.as_bytes());
+    push_json(&mut out, &view)?;
+    out.extend_from_slice(suffix.as_bytes());
+    Ok(Some(out))
+}
+
+/// Filters shared by list and count; parameters 1 to 8.
+macro_rules! filters {
+    () => {
+        "m.is_archived = ?1
+         AND (?2 IS NULL OR m.category = ?2)
+         AND (?3 IS NULL OR m.source = ?3)
+         AND (?4 IS NULL OR m.importance = ?4)
+         AND (?5 IS NULL OR m.created_at >= ?5)
+         AND (?6 IS NULL OR m.created_at < ?6)
+         AND (?7 IS NULL OR m.conversation_id = ?7)
+         AND (?8 IS NULL OR EXISTS (SELECT 1 FROM memory_tags mt JOIN tags t ON t.id = mt.tag_id
+                                    WHERE mt.memory_id = m.id AND t.name = ?8))"
+    };
+}
+
+const LIST: &str = concat!(
+    "SELECT ",
+    view_columns!(),
+    " FROM memories m WHERE ",
+    filters!(),
+    " ORDER BY m.created_at DESC, m.seq DESC LIMIT ?9 OFFSET ?10"
+);
+
+const COUNT: &str = concat!("SELECT count(*) FROM memories m WHERE ", filters!());
+
+/// `{"memories":[…],"total":…,"limit":…,"offset":…}`.
+pub fn list_json(
+    connection: &Connection,
+    filter: &MemoryFilter,
+    page: Page,
+) -> Result<Vec<u8>, VoiceError> {
+    let mut out = Vec::from(&b"{\"memories\":["[..]);
+    let source = filter.source.map(|source| source.name());
+    let importance = filter.importance.map(|importance| importance.name());
+    let (since, until) = (filter.since.map(|t| t.0), filter.until.map(|t| t.0));
+    let mut statement = connection.prepare_cached(LIST)?;
+    let mut rows = statement.query(params![
+        filter.archived,
+        filter.category,
+        source,
+        importance,
+        since,
+        until,
+        filter.conversation_id,
+        filter.tag,
+        page.limit as i64,
+        page.offset as i64
+    ])?;
+    while let Some(row) = rows.next()? {
+        if out.last() != Some(&b'[') {
+            out.push(b',');
+        }
+        push_json(&mut out, &View::read(row)?)?;
+    }
+    let total: i64 = connection.prepare_cached(COUNT)?.query_row(
+        params![
+            filter.archived,
+            filter.category,
+            source,
+            importance,
+            since,
+            until,
+            filter.conversation_id,
+            filter.tag
+        ],
+        |row| row.get(0),
+    )?;
+    let tail = format!(
+        "],\"total\":{total},\"limit\":{},\"offset\":{}}}",
+        page.limit, page.offset
+    );
+    out.extend_from_slice(tail.as_bytes());
+    Ok(out)
+}
+
+const UPDATE: &str = "UPDATE memories SET
+    content = coalesce(?2, content), title = coalesce(?3, title), summary = coalesce(?4, summary),
+    category = coalesce(?5, category), importance = coalesce(?6, importance),
+    pinned = coalesce(?7, pinned), is_archived = coalesce(?8, is_archived),
+    metadata = coalesce(?9, metadata), updated_at = ?10
+    WHERE id = ?1";
+
+/// `false`: there is no such memory.
+pub fn update(
+    connection: &Connection,
+    id: &str,
+    patch: &MemoryPatch,
+    now: UnixMillis,
+) -> Result<bool, VoiceError> {
+    let changed = connection.prepare_cached(UPDATE)?.execute(params![
+        id,
+        patch.content,
+        patch.title,
+        patch.summary,
+        patch.category,
+        patch.importance.map(|importance| importance.name()),
+        patch.pinned,
+        patch.archived,
+        patch.metadata.as_ref().map(|value| value.to_string()),
+        now.0,
+    ])?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    if let Some(tags) = &patch.tags {
+        set_tags(connection, id, tags)?;
+    }
+    search::reindex_memory(connection, id)?;
+    Ok(true)
+}
+
+/// `false`: there is no such memory.
+pub fn delete(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
+    let seq: Option<i64> = connection
+        .prepare_cached("DELETE FROM memories WHERE id = ?1 RETURNING seq")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let Some(seq) = seq else { return Ok(false) };
+    connection
+        .prepare_cached("DELETE FROM memory_tags WHERE memory_id = ?1")?
+        .execute([id])?;
+    search::unindex_memory(connection, seq)?;
+    Ok(true)
+}
+
+/// What [`forget`] would remove: newest first, at most [`PAGE_ROWS_MAX`].
+pub fn ids_to_forget(connection: &Connection, what: &Forget) -> Result<Vec<String>, VoiceError> {
+    ids(connection, what, PAGE_ROWS_MAX as i64)
+}
+
+/// Removes rows, tags and index entries, and tells how many memories that were.
+pub fn forget(connection: &Connection, what: &Forget) -> Result<usize, VoiceError> {
+    if let Forget::Everything = what {
+        connection.execute("DELETE FROM memory_tags", [])?;
+        let count = connection.execute("DELETE FROM memories", [])?;
+        search::empty_memory_index(connection)?;
+        return Ok(count);
+    }
+    let mut count = 0;
+    for id in ids(connection, what, -1)? {
+        count += usize::from(delete(connection, &id)?);
+    }
+    Ok(count)
+}
+
+/// `limit` -1: all.
+fn ids(connection: &Connection, what: &Forget, limit: i64) -> Result<Vec<String>, VoiceError> {
+    let mut statement = connection.prepare_cached(match what {
+        Forget::Matching(_) => {
+            "SELECT m.id FROM memory_index i JOIN memories m ON m.seq = i.rowid
+             WHERE memory_index MATCH ?2 ORDER BY m.seq DESC LIMIT ?1"
+        }
+        Forget::Conversation(_) => {
+            "SELECT id FROM memories WHERE conversation_id = ?2 ORDER BY seq DESC LIMIT ?1"
+        }
+        Forget::Between(..) => {
+            "SELECT id FROM memories WHERE created_at >= ?2 AND created_at < ?3
+             ORDER BY seq DESC LIMIT ?1"
+        }
+        Forget::These(ids) => return Ok(ids.clone()),
+        Forget::Everything => "SELECT id FROM memories ORDER BY seq DESC LIMIT ?1",
+    })?;
+    let mut rows = match what {
+        Forget::Matching(query) if query.is_empty() => return Ok(Vec::new()),
+        Forget::Matching(query) => statement.query(params![limit, query.all()])?,
+        Forget::Conversation(id) => statement.query(params![limit, id])?,
+        Forget::Between(since, until) => statement.query(params![limit, since.0, until.0])?,
+        Forget::These(_) | Forget::Everything => statement.query(params![limit])?,
+    };
+    let mut ids = Vec::new();
+    while let Some(row) = rows.next()? {
+        ids.push(row.get(0)?);
+    }
+    Ok(ids)
+}
+
+pub fn count_recall(connection: &Connection, ids: &[String], now: UnixMillis) -> Relaxed {
+    let mut statement = connection.prepare_cached(
+        "UPDATE memories SET recall_count = recall_count + 1, last_recalled_at = ?2 WHERE id = ?1",
+    )?;
+    for id in ids {
+        statement.execute(params![id, now.0])?;
+    }
+    Ok(())
+}
+
+/// Contents of the newest memories since a time, and how many there are of them.
+pub fn newest(
+    connection: &Connection,
+    since: UnixMillis,
+    limit: usize,
+) -> Result<(Vec<String>, usize), VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT content FROM memories WHERE is_archived = 0 AND created_at >= ?1
+         ORDER BY created_at DESC, seq DESC LIMIT ?2",
+    )?;
+    let contents = statement
+        .query_map(params![since.0, limit as i64], |row| row.get(0))?
+        .collect::<Result<Vec<String>, _>>()?;
+    let total: i64 = connection
+        .prepare_cached("SELECT count(*) FROM memories WHERE is_archived = 0 AND created_at >= ?1")?
+        .query_row([since.0], |row| row.get(0))?;
+    Ok((contents, total as usize))
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Tag {
+    pub id: String,
+    pub name: String,
+    pub color: String,
+    /// Memories that carry it.
+    pub count: i64,
+}
+
+/// Tags by name, one page, and how many there are.
+pub fn tags(connection: &Connection, page: Page) -> Result<(Vec<Tag>, i64), VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT t.id, t.name, t.color,
+                (SELECT count(*) FROM memory_tags mt WHERE mt.tag_id = t.id)
+         FROM tags t ORDER BY t.name LIMIT ?1 OFFSET ?2",
+    )?;
+    let tags = statement
+        .query_map(params![page.limit as i64, page.offset as i64], |row| {
+            Ok(Tag {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                color: row.get(2)?,
+                count: row.get(3)?,
+            })
+        })?
+        .collect::<Result<Vec<Tag>, _>>()?;
+    let total = connection.query_row("SELECT count(*) FROM tags", [], |row| row.get(0))?;
+    Ok((tags, total))
+}
+
+/// Makes `names` the tags of a memory; a tag that does not exist yet is made.
+fn set_tags(connection: &Connection, id: &str, names: &[String]) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached("DELETE FROM memory_tags WHERE memory_id = ?1")?
+        .execute([id])?;
+    for name in names {
+        connection
+            .prepare_cached(
+                "INSERT INTO tags (id, name) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+            )?
+            .execute(params![fresh_id("tag_"), name])?;
+        connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO memory_tags (memory_id, tag_id)
+                 SELECT ?1, id FROM tags WHERE name = ?2",
+            )?
+            .execute(params![id, name])?;
+    }
+    Ok(())
+}
+
+/// A memory as clients see it, borrowed from the row.
+#[derive(Serialize)]
+struct View<'r> {
+    id: Cow<'r, str>,
+    content: Cow<'r, str>,
+    title: Cow<'r, str>,
+    category: Cow<'r, str>,
+    tags: Vec<String>,
+    source: Cow<'r, str>,
+    importance: Cow<'r, str>,
+    pinned: bool,
+    is_archived: bool,
+    recall_count: i64,
+    created_at: Time,
+    updated_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_id: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recording_id: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_recalled_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sentiment: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_points: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entities: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relations: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observations: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action_items: Option<serde_json::Value>,
+}
+
+impl<'r> View<'r> {
+    fn read(row: &'r Row) -> Result<View<'r>, VoiceError> {
+        let tags = text(row, 25)?;
+        Ok(View {
+            id: text(row, 0)?,
+            content: text(row, 1)?,
+            title: text(row, 2)?,
+            category: text(row, 3)?,
+            source: text(row, 4)?,
+            importance: text(row, 5)?,
+            pinned: row.get(6)?,
+            is_archived: row.get(7)?,
+            recall_count: row.get(8)?,
+            created_at: Time(row.get(9)?),
+            updated_at: Time(row.get(10)?),
+            summary: optional_text(row, 11)?,
+            metadata: optional_json(row, 12)?,
+            conversation_id: optional_text(row, 13)?,
+            message_id: optional_text(row, 14)?,
+            recording_id: optional_text(row, 15)?,
+            recorded_at: row.get::<_, Option<i64>>(16)?.map(Time),
+            superseded_by: optional_text(row, 17)?,
+            last_recalled_at: row.get::<_, Option<i64>>(18)?.map(Time),
+            sentiment: optional_text(row, 19)?,
+            key_points: optional_json(row, 20)?,
+            entities: optional_json(row, 21)?,
+            relations: optional_json(row, 22)?,
+            observations: optional_json(row, 23)?,
+            action_items: optional_json(row, 24)?,
+            tags: match tags.as_ref() {
+                "[]" => Vec::new(),
+                names => serde_json::from_str(names).unwrap_or_default(),
+            },
+        })
+    }
+}

@@ -1,0 +1,410 @@
+//! Finding the memories that answer a question, and putting the best first.
+//!
+//! A search goes in up to three steps, each wider and each only when the steps before found too
+//! little: every term as written, every term also as the beginning of a longer word, any part of
+//! any term. Rank is bm25 times recency times importance; a wider step never outranks a
+//! narrower one, and a pinned memory comes first within its step.
+
+use crate::clock::UnixMillis;
+use crate::limits::SEARCH_CANDIDATES_MAX;
+use crate::store::Connection;
+
+use super::db;
+use super::error::VoiceError;
+use super::index::{Query, Term, is_cjk, plain_width, stem};
+use super::memory::MemoryFilter;
+use super::rules::words::{QUESTION_WORDS_EN, QUESTION_WORDS_ZH};
+
+/// A step that brings the hits to this many is the last.
+const HITS_ENOUGH: usize = 3;
+
+/// Days after which recency has fallen by 1/e of its way from 1 to 0.5.
+const RECENCY_DAYS: f64 = 90.0;
+
+const SNIPPET_CHARS: usize = 120;
+
+/// How a memory came to be found; the order is the order of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// Every term as written.
+    All,
+    /// Every term, some only by their stem.
+    Stems,
+    /// Some parts of some terms.
+    Some,
+}
+
+#[derive(Clone, Debug)]
+pub struct Hit {
+    pub id: String,
+    pub title: String,
+    pub content: String,
+    pub category: String,
+    pub created_at: UnixMillis,
+    /// 0..=1, the best of a search has 1.
+    pub score: f64,
+    pub fit: Fit,
+    /// Share of the query's terms that are in the memory, 0..=1.
+    pub covered: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    pub hits: Vec<Hit>,
+    /// All that matched, also beyond the limit.
+    pub total: usize,
+}
+
+/// Searches on a read-only connection; an empty query finds nothing.
+pub fn search(
+    connection: &Connection,
+    query: &Query,
+    filter: &MemoryFilter,
+    now: UnixMillis,
+    limit: usize,
+) -> Result<Found, VoiceError> {
+    if query.is_empty() {
+        return Ok(Found::default());
+    }
+    let pool = limit.max(SEARCH_CANDIDATES_MAX);
+    let steps = [
+        (Fit::All, Some(query.all())),
+        (Fit::Stems, query.all_stems()),
+        (Fit::Some, query.any()),
+    ];
+    let mut found: Vec<(Fit, db::search::Match)> = Vec::new();
+    let mut total = 0;
+    for (fit, expression) in steps {
+        if found.len() >= HITS_ENOUGH {
+            break;
+        }
+        let Some(expression) = expression else {
+            continue;
+        };
+        let matches = db::search::matches(connection, &expression, filter, pool)?;
+        let is_cut = matches.len() == pool;
+        for new in matches {
+            if !found.iter().any(|(_, known)| known.id == new.id) {
+                found.push((fit, new));
+            }
+        }
+        total = match is_cut {
+            true => db::search::count(connection, &expression, filter)?,
+            false => found.len(),
+        };
+    }
+    let mut hits = ranked(found, query, now);
+    hits.truncate(limit);
+    Ok(Found { hits, total })
+}
+
+/// A message in which a query was found.
+#[derive(Clone, Debug)]
+pub struct MessageHit {
+    pub id: String,
+    pub conversation_id: String,
+    pub role: String,
+    pub content: String,
+    pub created_at: UnixMillis,
+    /// 0..=1, the best of a search has 1.
+    pub score: f64,
+}
+
+/// Searches what was said: every term first, any part of any term when too little is found.
+pub fn search_messages(
+    connection: &Connection,
+    query: &Query,
+    filter: &MemoryFilter,
+    limit: usize,
+) -> Result<Vec<MessageHit>, VoiceError> {
+    if query.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = db::search::messages(connection, &query.all(), filter, limit)?;
+    let exact = found.len();
+    if exact < HITS_ENOUGH
+        && let Some(wider) = query.any()
+    {
+        for new in db::search::messages(connection, &wider, filter, limit)? {
+            if !found.iter().any(|known| known.id == new.id) {
+                found.push(new);
+            }
+        }
+    }
+    found.truncate(limit);
+    let best = found.first().map_or(1.0, |best| best.text_rank);
+    let score = |(index, found): (usize, db::search::MessageMatch)| MessageHit {
+        score: match index < exact {
+            true => (found.text_rank / best).min(1.0),
+            false => 0.5 * (found.text_rank / best).min(1.0),
+        },
+        id: found.id,
+        conversation_id: found.conversation_id,
+        role: found.role,
+        content: found.content,
+        created_at: found.created_at,
+    };
+    Ok(found.into_iter().enumerate().map(score).collect())
+}
+
+/// Orders matches and gives each its score.
+fn ranked(found: Vec<(Fit, db::search::Match)>, query: &Query, now: UnixMillis) -> Vec<Hit> {
+    let mut weighed: Vec<(Fit, f64, db::search::Match)> = found
+        .into_iter()
+        .map(|(fit, found)| (fit, weight(&found, now), found))
+        .collect();
+    weighed.sort_by(|(fit_a, weight_a, a), (fit_b, weight_b, b)| {
+        fit_a
+            .cmp(fit_b)
+            .then(b.pinned.cmp(&a.pinned))
+            .then(weight_b.total_cmp(weight_a))
+            .then(b.created_at.cmp(&a.created_at))
+    });
+    let best = |wanted: Fit| {
+        weighed
+            .iter()
+            .filter(|(fit, ..)| *fit == wanted)
+            .map(|(_, weight, _)| *weight)
+            .fold(f64::MIN_POSITIVE, f64::max)
+    };
+    let best = [best(Fit::All), best(Fit::Stems), best(Fit::Some)];
+    let ceiling = |fit: Fit| [1.0, 0.8, 0.5][fit as usize];
+    let mut hits: Vec<Hit> = weighed
+        .into_iter()
+        .map(|(fit, weight, found)| Hit {
+            score: ceiling(fit) * (weight / best[fit as usize]),
+            covered: match fit {
+                Fit::All | Fit::Stems => 1.0,
+                Fit::Some => covered(query, &found.title, &found.content),
+            },
+            fit,
+            id: found.id,
+            title: found.title,
+            content: found.content,
+            category: found.category,
+            created_at: found.created_at,
+        })
+        .collect();
+    // Order is decided above; scores must not contradict it, and the first has 1.
+    let mut below: f64 = 0.0;
+    for hit in hits.iter_mut().rev() {
+        below = below.max(hit.score);
+        hit.score = below;
+    }
+    let top = hits.first().map_or(1.0, |hit| hit.score);
+    for hit in &mut hits {
+        hit.score = (hit.score / top * 1_000.0).round() / 1_000.0;
+    }
+    hits
+}
+
+/// bm25 times recency times importance.
+fn weight(found: &db::search::Match, now: UnixMillis) -> f64 {
+    let age_days = (now.0.saturating_sub(found.created_at.0)).max(0) as f64 / 86_400_000.0;
+    let recency = 0.5 + 0.5 * (-age_days / RECENCY_DAYS).exp();
+    found.text_rank * recency * found.importance.weight()
+}
+
+/// Share of a query's terms in a text. Accents count as written, unlike in the index.
+fn covered(query: &Query, title: &str, content: &str) -> f64 {
+    let text: String = format!("{title}\n{content}")
+        .chars()
+        .map(plain_width)
+        .flat_map(char::to_lowercase)
+        .collect();
+    let words: Vec<&str> = text
+        .split(|c: char| !c.is_alphanumeric() || is_cjk(c))
+        .collect();
+    let share = |term: &Term| match term {
+        Term::Words(wanted) => {
+            let there = wanted.iter().filter(|wanted| {
+                let stem = stem(wanted).unwrap_or(wanted);
+                words.iter().any(|word| {
+                    *word == wanted.as_str() || (stem.len() > 3 && word.starts_with(stem))
+                })
+            });
+            there.count() as f64 / wanted.len() as f64
+        }
+        Term::Run(run) => {
+            let pairs = run.windows(2.min(run.len()));
+            let count = pairs.len() as f64;
+            let there = pairs.filter(|pair| text.contains(&pair.iter().collect::<String>()));
+            there.count() as f64 / count
+        }
+    };
+    let terms = query.terms();
+    terms.iter().map(share).sum::<f64>() / terms.len().max(1) as f64
+}
+
+/// What a question is about: its terms without the words every question has.
+pub fn subject(question: &str) -> Query {
+    let lower = question.to_lowercase();
+    let mut bare = lower;
+    for word in QUESTION_WORDS_ZH {
+        if bare.contains(word) {
+            bare = bare.replace(word, " ");
+        }
+    }
+    Query::parse(&bare).without(|term| match term {
+        Term::Words(words) => words
+            .iter()
+            .all(|word| QUESTION_WORDS_EN.contains(&word.as_str())),
+        Term::Run(_) => false,
+    })
+}
+
+/// Up to 120 characters of `content` around the first place where the query is found.
+pub fn snippet(content: &str, query: &Query) -> String {
+    let chars: Vec<char> = content
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if chars.len() <= SNIPPET_CHARS {
+        return chars.into_iter().collect();
+    }
+    let folded: Vec<char> = chars
+        .iter()
+        .map(|c| plain_width(*c).to_lowercase().next().unwrap_or(*c))
+        .collect();
+    let at = query
+        .terms()
+        .iter()
+        .filter_map(|term| {
+            let wanted: Vec<char> = match term {
+                Term::Words(words) => words.first()?.chars().collect(),
+                Term::Run(run) => run.clone(),
+            };
+            folded.windows(wanted.len()).position(|part| part == wanted)
+        })
+        .min()
+        .unwrap_or(0);
+    let start = at
+        .saturating_sub(SNIPPET_CHARS / 3)
+        .min(chars.len() - SNIPPET_CHARS);
+    let end = start + SNIPPET_CHARS;
+    let mut cut = String::new();
+    if start > 0 {
+        cut.push('…');
+    }
+    cut.extend(&chars[start..end]);
+    if end < chars.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Tokens a text costs a model, roughly: a CJK character 1, four other bytes 1, and a tenth more.
+pub fn estimated_tokens(text: &str) -> u32 {
+    let (mut cjk, mut other_bytes) = (0usize, 0usize);
+    for c in text.chars() {
+        match is_cjk(c) {
+            true => cjk += 1,
+            false => other_bytes += c.len_utf8(),
+        }
+    }
+    ((cjk as f64 + other_bytes as f64 / 4.0) * 1.1).ceil() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::voice::memory::Importance;
+
+    fn found(id: &str, rank: f64, age_days: i64) -> db::search::Match {
+        db::search::Match {
+            id: id.to_string(),
+            title: String::new(),
+            content: id.to_string(),
+            category: String::from("life"),
+            importance: Importance::Normal,
+            pinned: false,
+            created_at: UnixMillis(-age_days * 86_400_000),
+            text_rank: rank,
+        }
+    }
+
+    fn order(found: Vec<(Fit, db::search::Match)>) -> Vec<(String, f64)> {
+        ranked(found, &Query::parse("x"), UnixMillis(0))
+            .into_iter()
+            .map(|hit| (hit.id, hit.score))
+            .collect()
+    }
+
+    #[test]
+    fn age_and_importance_weigh_and_the_best_has_one() {
+        let high = db::search::Match {
+            importance: Importance::High,
+            ..found("high", 1.0, 0)
+        };
+        let hits = order(vec![
+            (Fit::All, found("new", 1.0, 0)),
+            (Fit::All, found("old", 1.0, 100_000)),
+            (Fit::All, high),
+        ]);
+        let names: Vec<&str> = hits.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(names, ["high", "new", "old"]);
+        assert_eq!(hits[0].1, 1.0);
+        assert_eq!(hits[1].1, 0.769);
+        assert_eq!(hits[2].1, 0.385);
+    }
+
+    #[test]
+    fn a_wider_step_never_outranks_and_pinned_comes_first_in_its_own() {
+        let pinned = db::search::Match {
+            pinned: true,
+            ..found("pinned", 0.1, 500)
+        };
+        let hits = order(vec![
+            (Fit::Some, found("loose", 99.0, 0)),
+            (Fit::All, found("strict", 1.0, 0)),
+            (Fit::All, pinned),
+        ]);
+        let names: Vec<&str> = hits.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(names, ["pinned", "strict", "loose"]);
+        assert!(
+            hits.windows(2).all(|pair| pair[0].1 >= pair[1].1),
+            "{hits:?}"
+        );
+        assert_eq!(hits[0].1, 1.0);
+    }
+
+    #[test]
+    fn a_memory_from_the_future_counts_as_new() {
+        let hits = order(vec![
+            (Fit::All, found("tomorrow", 1.0, -4_000)),
+            (Fit::All, found("now", 1.0, 0)),
+        ]);
+        assert_eq!(hits[1].1, 1.0, "{hits:?}");
+    }
+
+    #[test]
+    fn a_question_is_reduced_to_its_subject() {
+        for (question, subject_of_it) in [
+            ("where is my spare key", r#""spare" AND "key""#),
+            ("What's the WiFi password?", r#""wifi" AND "password""#),
+            ("备用钥匙在哪里？", r#""备 用 钥 匙""#),
+            ("我的护照放在哪儿", r#""护 照""#),
+            ("妈妈的生日是什么时候", r#""妈 妈" AND "生 日""#),
+            ("WiFi密码是多少", r#""wifi" AND "密 码""#),
+            ("where is it", ""),
+        ] {
+            assert_eq!(subject(question).all(), subject_of_it, "{question}");
+        }
+    }
+
+    #[test]
+    fn a_snippet_shows_the_place_of_the_word() {
+        let content = format!("{}needle{}", "hay ".repeat(100), " hay".repeat(100));
+        let snippet = snippet(&content, &Query::parse("NEEDLE"));
+        assert!(snippet.contains("needle"), "{snippet}");
+        assert!(snippet.chars().count() <= SNIPPET_CHARS + 2);
+        assert_eq!(super::snippet("short", &Query::parse("none")), "short");
+    }
+
+    #[test]
+    fn tokens_are_estimated_by_script() {
+        assert_eq!(estimated_tokens("你好"), 3);
+        assert_eq!(estimated_tokens("12345678"), 3);
+        assert_eq!(estimated_tokens(""), 0);
+    }
+}
