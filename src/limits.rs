@@ -205,3 +205,13 @@ pub const SPEAKER_IDLE: Duration = Duration::from_secs(5);
 pub const CARD_STALL_MAX: Duration = Duration::from_secs(2);
 /// Orders to the sound thread and events from it that wait.
 pub const AUDIO_EVENTS_MAX: usize = 8;
+/// Turns whose times are kept for whoever looks.
+pub const TIMELINES_KEPT: usize = 50;
+/// Requests to one endpoint of the conversation that wait for their turn of the loop.
+pub const SESSION_QUEUE_MAX: usize = 64;
+/// Opening the microphone.
+pub const MICROPHONE_OPEN_MAX: Duration = Duration::from_secs(5);
+/// An answer is cut here: no voice reads longer.
+pub const SPOKEN_CHARS_MAX: usize = 16 * 1024;
+/// Sound sent to a client ahead of what it can have played.
+pub const CLIENT_SOUND_AHEAD: Duration = Duration::from_millis(1_000);

@@ -16,14 +16,20 @@ use crate::store::Store;
 pub mod api;
 pub mod db;
 pub mod dialogue;
-
 pub mod error;
 pub mod index;
+mod listen;
 pub mod memory;
+pub mod port;
 pub mod providers;
 pub mod recall;
+mod reply;
 pub mod rules;
+pub mod sentence;
+pub mod session;
 pub mod settings;
+mod stages;
+pub mod timeline;
 pub mod turn;
 
 use dialogue::Dialogue;

@@ -15,7 +15,6 @@ pub mod choice;
 pub mod command;
 pub mod stt;
 pub mod tts;
-pub mod wav;
 
 pub use choice::{EngineReport, Engines};
 

@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::command::{Scratch, Template, run};
-use super::wav;
 use super::{Call, EngineError, Stt, Transcript};
-use crate::audio::SPEECH_RATE_HZ;
+use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::limits::{FREE_SPEECH_MEMORY_BYTES_MIN, TRANSCRIBE_MAX};
 use crate::voice::providers::choice::Line;
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::choice::Line;
 use super::command::{Scratch, Template, run};
-use super::wav;
 use super::{Call, EngineError, Speech, Tts, language_of};
-use crate::limits::SYNTHESIZE_MAX;
+use crate::audio::wav;
+use crate::limits::{SPEAK_STALL_MAX, SYNTHESIZE_MAX};
 
 pub struct CommandTts {
     pub(super) name: Rc<str>,
@@ -47,10 +47,13 @@ impl Tts for CommandTts {
             };
             let _place = engine.line.enter().await?;
             let bytes = engine.run(text, language).await?;
-            let (samples, rate_hz) = wav::decode(&bytes).map_err(|error| {
+            let sound = wav::decode(&bytes, SPEAK_STALL_MAX).map_err(|error| {
                 EngineError::Failed(format!("{} gave no usable WAV: {error}", engine.name))
             })?;
-            Ok(Speech { samples, rate_hz })
+            Ok(Speech {
+                samples: sound.samples,
+                rate_hz: sound.rate_hz,
+            })
         })
     }
 }

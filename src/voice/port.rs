@@ -1,0 +1,96 @@
+//! What one endpoint of the conversation offers a session: an ear, a mouth, and somebody to tell.
+//!
+//! The box's own sound and every `/ws` dialect is a [`Port`]; a session knows no more of them.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::dialogue::{Answer, VoiceError};
+use super::providers::Speech;
+use super::sentence::Sentence;
+use super::timeline::Timing;
+use super::turn::{State, Tone, Turn, TurnResult};
+use crate::audio::FRAME_SAMPLES;
+
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, VoiceError>> + 'a>>;
+
+pub trait Port {
+    /// `device` or the dialect, for logs and timelines.
+    fn name(&self) -> &'static str;
+    /// Passes on what happened; never waits.
+    fn tell(&self, news: &News<'_>);
+    /// Opens the microphone.
+    fn ear(&self) -> Work<'_, Box<dyn Ear>>;
+    fn mouth(&self, turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError>;
+    /// Keeps the switched-off microphone over a restart.
+    fn keep_muted(&self, _muted: bool) {}
+    fn set_volume(&self, _percent: u8) {}
+    /// Keeps the sound that goes to the transcriber, where that is wanted.
+    fn keep_utterance(&self, _samples: &[i16]) {}
+}
+
+/// An open microphone, closed when dropped.
+pub trait Ear {
+    /// The next 16 ms; `None` when the other side says that this was all.
+    fn frame(&mut self) -> Work<'_, Option<[i16; FRAME_SAMPLES]>>;
+}
+
+/// The way of one answer's sound, in order; silent at once when stopped.
+pub trait Mouth {
+    /// Hands on one sentence; resolves when the next may follow without a gap.
+    fn say<'a>(&'a self, sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()>;
+    /// Resolves when all has been heard.
+    fn finished(&self) -> Work<'_, ()>;
+    /// How much was really heard.
+    fn played(&self) -> Duration;
+    fn stop(&self);
+}
+
+/// What a session has to tell.
+pub enum News<'a> {
+    State(&'a State),
+    Level {
+        rms_db: f32,
+        voiced: bool,
+    },
+    SpeechStart {
+        at_ms: u64,
+    },
+    SpeechEnd {
+        at_ms: u64,
+        cause: &'static str,
+    },
+    Transcript {
+        turn: Turn,
+        text: &'a str,
+        language: Option<&'a str>,
+    },
+    /// A piece of the answer as it comes.
+    Token {
+        turn: Turn,
+        text: &'a str,
+    },
+    /// A sentence whose sound follows.
+    Sentence {
+        turn: Turn,
+        sentence: &'a Sentence,
+    },
+    /// The whole answer, stored.
+    Answer {
+        turn: Turn,
+        answer: &'a Answer,
+    },
+    Error {
+        turn: Option<Turn>,
+        error: &'a VoiceError,
+    },
+    Tone(Tone),
+    /// Once a turn, the last of it.
+    Done {
+        turn: Turn,
+        message_id: Option<&'a str>,
+        result: TurnResult,
+        timing: Timing,
+    },
+}
