@@ -99,7 +99,10 @@ impl VoiceError {
                     "The database is damaged. Run `magpie doctor`.",
                     None,
                 ),
-                StoreError::Io(_) | StoreError::Constraint(_) | StoreError::Sql(_) => line(
+                StoreError::Io(_)
+                | StoreError::Constraint(_)
+                | StoreError::Panicked
+                | StoreError::Sql(_) => line(
                     S::INTERNAL_SERVER_ERROR,
                     "DATABASE_ERROR",
                     "The database could not do this; nothing was stored. The log says why.",

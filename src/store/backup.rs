@@ -1,0 +1,92 @@
+//! Consistent copies through SQLite's online backup, opened and checked before they count.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::open::sync_folder;
+use super::{StoreError, migrate};
+use crate::limits::BACKUPS_KEPT;
+
+const PAGES_PER_STEP: i32 = 256;
+
+/// Where copies of the database lie.
+pub fn folder(database: &Path) -> PathBuf {
+    database
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
+        .join("backups")
+}
+
+/// Copies the whole database to `target`: written under a temporary name, checked, synced,
+/// renamed. The oldest beyond [`BACKUPS_KEPT`] are removed.
+pub fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {
+    let io = |error: std::io::Error| StoreError::Io(error.to_string());
+    let folder = target.parent().unwrap_or_else(|| Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let temporary = target.with_extension("partial");
+    let _ = fs::remove_file(&temporary);
+    {
+        let mut copy = Connection::open(&temporary)?;
+        let backup = rusqlite::backup::Backup::new(source, &mut copy)?;
+        backup.run_to_completion(PAGES_PER_STEP, Duration::ZERO, None)?;
+    }
+    if !is_good(&temporary) {
+        let _ = fs::remove_file(&temporary);
+        return Err(StoreError::Io("the copy did not pass its check".into()));
+    }
+    File::open(&temporary)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    fs::rename(&temporary, target).map_err(io)?;
+    sync_folder(target).map_err(io)?;
+    prune(folder);
+    Ok(())
+}
+
+/// The newest copy in `folder` that opens, passes `integrity_check` and is of a known schema.
+pub fn newest_good(folder: &Path) -> Option<PathBuf> {
+    let mut copies = copies(folder);
+    copies.reverse();
+    copies.into_iter().find(|path| is_good(path))
+}
+
+fn is_good(path: &Path) -> bool {
+    let check = || -> rusqlite::Result<bool> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let verdict: String =
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        let version = migrate::version(&connection)?;
+        Ok(verdict == "ok" && version as usize <= migrate::STEPS.len())
+    };
+    check().unwrap_or(false)
+}
+
+/// Oldest first, by time of change and then by name.
+fn copies(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "db"))
+        .map(|path| {
+            let changed = fs::metadata(&path).and_then(|meta| meta.modified()).ok();
+            (changed, path)
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+fn prune(folder: &Path) {
+    let copies = copies(folder);
+    for path in copies.iter().rev().skip(BACKUPS_KEPT) {
+        if let Err(error) = fs::remove_file(path) {
+            log::warn!("backup prune failed path={} error={error}", path.display());
+        }
+    }
+}

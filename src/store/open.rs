@@ -1,0 +1,164 @@
+//! From a path to a database that may be used: opened, checked, copied and brought up to date.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::OpenError;
+use super::{Durability, StoreOptions, backup, migrate};
+use crate::clock::UnixMillis;
+use crate::limits::{SQLITE_CACHE_KIB, SQLITE_STATEMENTS_CACHED};
+
+/// Opens for writing; checks; keeps a damaged file aside; migrates after making a copy.
+pub fn prepare(options: &StoreOptions) -> Result<Connection, OpenError> {
+    let path = &options.path;
+    let now = options.clock.wall();
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        fs::create_dir_all(folder).map_err(|error| unusable(path, error))?;
+    }
+    let mut connection = match open_and_check(path, options.durability) {
+        Ok(connection) => connection,
+        Err(Trouble::Unusable(why)) => return Err(unusable(path, why)),
+        Err(Trouble::Damaged(why)) => return Err(keep_aside(path, why, now)),
+    };
+    let found = migrate::version(&connection).map_err(|error| unusable(path, error))?;
+    let known = migrate::STEPS.len() as u32;
+    if found > known {
+        return Err(OpenError::Newer {
+            path: path.clone(),
+            found,
+            known,
+        });
+    }
+    if found > 0 && found < known {
+        let folder = backup::folder(path);
+        let copy = folder.join(format!("before-{:04}-{}.db", found + 1, stamp(now)));
+        backup::copy(&connection, &copy).map_err(|error| unusable(path, error))?;
+    }
+    migrate::run(&mut connection, migrate::STEPS, now)?;
+    Ok(connection)
+}
+
+/// A connection for writing, with all its settings.
+pub fn writing(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    configure(&connection)?;
+    connection.pragma_update(None, "page_size", 4096)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(
+        None,
+        "synchronous",
+        match durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+            Durability::Off => "OFF",
+        },
+    )?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+/// A connection that cannot write.
+pub fn reading(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    configure(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(SQLITE_STATEMENTS_CACHED);
+    connection.pragma_update(None, "cache_size", -i64::from(SQLITE_CACHE_KIB))?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+enum Trouble {
+    Unusable(String),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Trouble::Damaged(error.to_string()),
+            _ => Trouble::Unusable(error.to_string()),
+        }
+    }
+}
+
+fn open_and_check(path: &Path, durability: Durability) -> Result<Connection, Trouble> {
+    let connection = writing(path, durability)?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(Trouble::Damaged(verdict));
+    }
+    Ok(connection)
+}
+
+/// Moves the damaged file and its log aside under one new name, and looks for a good backup.
+fn keep_aside(path: &Path, why: String, now: UnixMillis) -> OpenError {
+    let kept = named_after(path, &format!(".damaged-{}", stamp(now)));
+    if kept.exists() {
+        return unusable(path, format!("{} is in the way", kept.display()));
+    }
+    for suffix in ["-wal", "-shm", ""] {
+        let from = named_after(path, suffix);
+        if from.exists()
+            && let Err(error) = fs::rename(&from, named_after(&kept, suffix))
+        {
+            return unusable(
+                path,
+                format!("damaged ({why}), and moving it aside failed: {error}"),
+            );
+        }
+    }
+    let _ = sync_folder(path);
+    OpenError::Corrupt {
+        kept,
+        why,
+        backup: backup::newest_good(&backup::folder(path)),
+        path: path.to_path_buf(),
+    }
+}
+
+fn unusable(path: &Path, why: impl ToString) -> OpenError {
+    OpenError::Unusable {
+        path: path.to_path_buf(),
+        why: why.to_string(),
+    }
+}
+
+fn named_after(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Makes a rename in `path`'s folder last through a power cut.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+/// A time that may stand in a file's name and sorts.
+fn stamp(now: UnixMillis) -> String {
+    now.rfc3339()
+        .chars()
+        .filter(|c| c.is_ascii_digit())
+        .take(17)
+        .collect()
+}

@@ -1,0 +1,329 @@
+use std::fs;
+use std::rc::Rc;
+
+use tempfile::TempDir;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::clock::UnixMillis;
+use crate::limits::STORE_QUEUE_JOBS_MAX;
+
+fn options(folder: &TempDir) -> StoreOptions {
+    StoreOptions {
+        path: folder.path().join("box.db"),
+        clock: Clock::manual(UnixMillis(1_790_000_000_000)),
+        metrics: Registry::default(),
+        durability: Durability::Full,
+    }
+}
+
+/// Runs a test on a loop of its own with an open store.
+fn with_store<F: Future<Output = ()>>(test: impl FnOnce(Store) -> F) {
+    let folder = TempDir::new().unwrap();
+    on_loop(async {
+        let store = Store::open(options(&folder)).unwrap();
+        let made: Result<(), StoreError> = store
+            .write(|db| Ok(db.execute_batch("CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)")?))
+            .await;
+        made.unwrap();
+        test(store.clone()).await;
+        store.close().await.unwrap();
+    });
+}
+
+fn on_loop<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+async fn insert(store: &Store, key: i64) -> Result<(), StoreError> {
+    store
+        .write(move |db| {
+            db.execute("INSERT INTO t (k, v) VALUES (?1, 'x')", [key])?;
+            Ok(())
+        })
+        .await
+}
+
+fn count(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
+}
+
+#[test]
+fn sqlite_is_new_enough_not_to_corrupt_a_log() {
+    assert!(
+        rusqlite::version_number() >= 3_051_003,
+        "{}",
+        rusqlite::version()
+    );
+}
+
+#[test]
+fn a_write_is_there_for_all_readers_once_it_is_answered() {
+    with_store(|store| async move {
+        insert(&store, 7).await.unwrap();
+        assert_eq!(store.read(count), Ok(1));
+        assert_eq!(store.query(count).await, Ok(1));
+    });
+}
+
+#[test]
+fn one_jobs_failure_leaves_its_neighbours_in_the_batch_alone() {
+    with_store(|store| async move {
+        let jobs: Vec<_> = (0..100)
+            .map(|n| {
+                let store = store.clone();
+                // Every tenth breaks the primary key, every seventeenth panics.
+                tokio::task::spawn_local(async move {
+                    store
+                        .write(move |db| {
+                            let key = if n % 10 == 9 { n - 1 } else { n };
+                            db.execute("INSERT INTO t (k, v) VALUES (?1, 'x')", [key])?;
+                            assert!(n % 17 != 16, "planted");
+                            Ok::<_, StoreError>(n)
+                        })
+                        .await
+                })
+            })
+            .collect();
+        let mut kept = 0;
+        for (n, job) in jobs.into_iter().enumerate() {
+            match job.await.unwrap() {
+                Ok(_) => kept += 1,
+                Err(StoreError::Constraint(_)) => assert_eq!(n % 10, 9),
+                Err(StoreError::Panicked) => assert_eq!(n % 17, 16),
+                Err(other) => panic!("{n}: {other:?}"),
+            }
+        }
+        assert!(kept >= 80, "{kept}");
+        assert_eq!(store.read(count), Ok(kept));
+    });
+}
+
+#[test]
+fn a_full_queue_answers_busy_and_loses_nothing_it_took() {
+    with_store(|store| async move {
+        let many = STORE_QUEUE_JOBS_MAX + 500;
+        let jobs: Vec<_> = (0..many as i64)
+            .map(|n| {
+                let store = store.clone();
+                tokio::task::spawn_local(async move { insert(&store, n).await })
+            })
+            .collect();
+        let mut taken = 0;
+        let mut busy = 0;
+        for job in jobs {
+            match job.await.unwrap() {
+                Ok(()) => taken += 1,
+                Err(StoreError::Busy) => busy += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(taken + busy, many as i64);
+        assert_eq!(store.read(count), Ok(taken));
+    });
+}
+
+#[test]
+fn a_relaxed_job_is_committed_without_a_durable_one() {
+    with_store(|store| async move {
+        store.relaxed(|db| {
+            db.execute("INSERT INTO t VALUES (1, 'relaxed')", [])
+                .map(drop)
+        });
+        assert_eq!(store.read(count), Ok(0), "it must not have cost a commit");
+        for _ in 0..400 {
+            if store.read(count) == Ok(1) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the relaxed job was never committed");
+    });
+}
+
+#[test]
+fn a_relaxed_job_rides_along_with_a_durable_one() {
+    with_store(|store| async move {
+        store.relaxed(|db| {
+            db.execute("INSERT INTO t VALUES (1, 'relaxed')", [])
+                .map(drop)
+        });
+        insert(&store, 2).await.unwrap();
+        assert_eq!(store.read(count), Ok(2));
+    });
+}
+
+#[test]
+fn a_query_cannot_write() {
+    with_store(|store| async move {
+        let tried: Result<(), StoreError> = store
+            .query(|db| Ok(db.execute("INSERT INTO t VALUES (1, 'x')", []).map(drop)?))
+            .await;
+        assert_eq!(tried, Err(StoreError::ReadOnly));
+    });
+}
+
+#[test]
+fn a_dropped_query_is_stopped() {
+    with_store(|store| async move {
+        let endless = store.query(|db| {
+            db.query_row(
+                "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
+            .map_err(StoreError::from)
+        });
+        assert!(
+            tokio::time::timeout(Duration::from_millis(30), endless)
+                .await
+                .is_err()
+        );
+        assert_eq!(
+            store.query(count).await,
+            Ok(0),
+            "the thread must be free again"
+        );
+    });
+}
+
+#[test]
+fn a_panic_in_a_query_costs_that_query_only() {
+    with_store(|store| async move {
+        let planted: Result<(), StoreError> = store.query(|_| panic!("planted")).await;
+        assert_eq!(planted, Err(StoreError::Panicked));
+        assert_eq!(store.query(count).await, Ok(0));
+    });
+}
+
+#[test]
+fn what_was_sent_before_the_close_is_committed() {
+    let folder = TempDir::new().unwrap();
+    on_loop(async {
+        let store = Store::open(options(&folder)).unwrap();
+        let made: Result<(), StoreError> = store
+            .write(|db| Ok(db.execute_batch("CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)")?))
+            .await;
+        made.unwrap();
+        let answered = Rc::new(std::cell::Cell::new(0));
+        for key in 0..50 {
+            let (store, answered) = (store.clone(), answered.clone());
+            tokio::task::spawn_local(async move {
+                insert(&store, key).await.unwrap();
+                answered.set(answered.get() + 1);
+            });
+        }
+        tokio::task::yield_now().await;
+        store.close().await.unwrap();
+        assert_eq!(insert(&store, 99).await, Err(StoreError::Closed));
+    });
+    on_loop(async {
+        let store = Store::open(options(&folder)).unwrap();
+        assert_eq!(store.read(count), Ok(50));
+    });
+}
+
+#[test]
+fn a_backup_opens_and_holds_what_was_committed() {
+    let folder = TempDir::new().unwrap();
+    with_store(|store| {
+        let target = folder.path().join("copy.db");
+        async move {
+            insert(&store, 1).await.unwrap();
+            store.backup(&target).await.unwrap();
+            let copy = Connection::open(&target).unwrap();
+            assert_eq!(count(&copy), Ok(1));
+        }
+    });
+}
+
+#[test]
+fn a_damaged_database_is_kept_aside_and_a_backup_is_offered() {
+    let folder = TempDir::new().unwrap();
+    let path = options(&folder).path;
+    on_loop(async {
+        let store = Store::open(options(&folder)).unwrap();
+        let copy = backup::folder(&path).join("good.db");
+        store.backup(&copy).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..64].fill(0xff);
+    fs::write(&path, &bytes).unwrap();
+    on_loop(async {
+        let Err(OpenError::Corrupt { kept, backup, .. }) = Store::open(options(&folder)) else {
+            panic!("a damaged file was opened");
+        };
+        assert_eq!(
+            fs::read(&kept).unwrap(),
+            bytes,
+            "the damaged file was changed"
+        );
+        assert!(backup.is_some_and(|path| path.ends_with("good.db")));
+        assert!(!path.exists());
+    });
+}
+
+#[test]
+fn a_newer_database_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = options(&folder).path;
+    let newer = Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 9_999).unwrap();
+    drop(newer);
+    let before = fs::read(&path).unwrap();
+    on_loop(async {
+        let refused = Store::open(options(&folder)).err().unwrap();
+        assert!(
+            matches!(refused, OpenError::Newer { found: 9_999, .. }),
+            "{refused}"
+        );
+    });
+    let after = Connection::open(&path).unwrap();
+    assert_eq!(migrate::version(&after).unwrap(), 9_999);
+    drop(after);
+    assert!(before.len() <= fs::read(&path).unwrap().len());
+}
+
+#[test]
+fn every_earlier_schema_is_brought_up_to_date_with_a_copy_kept() {
+    for done in 1..migrate::STEPS.len() {
+        let folder = TempDir::new().unwrap();
+        let path = options(&folder).path;
+        let mut old = Connection::open(&path).unwrap();
+        migrate::run(&mut old, &migrate::STEPS[..done], UnixMillis(0)).unwrap();
+        drop(old);
+        on_loop(async {
+            let store = Store::open(options(&folder)).unwrap();
+            let version: Result<u32, StoreError> = store.read(|db| Ok(migrate::version(db)?));
+            assert_eq!(version, Ok(migrate::STEPS.len() as u32));
+        });
+        let copy = backup::newest_good(&backup::folder(&path)).expect("no copy was kept");
+        assert_eq!(
+            migrate::version(&Connection::open(copy).unwrap()).unwrap(),
+            done as u32
+        );
+    }
+}
+
+#[test]
+fn a_failing_migration_leaves_the_file_as_it_was() {
+    let mut db = Connection::open_in_memory().unwrap();
+    let steps = [
+        migrate::Step {
+            name: "one",
+            sql: "CREATE TABLE a (x)",
+        },
+        migrate::Step {
+            name: "two",
+            sql: "CREATE TABLE b (x); SELECT nonsense",
+        },
+    ];
+    assert!(migrate::run(&mut db, &steps, UnixMillis(0)).is_err());
+    assert_eq!(migrate::version(&db).unwrap(), 1);
+    assert!(db.prepare("SELECT * FROM b").is_err());
+}
