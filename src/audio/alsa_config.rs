@@ -130,7 +130,7 @@ impl Node {
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` is a valid place; on success it holds a counted reference.
         let error = unsafe { alsa_sys::snd_config_update_ref(&mut raw) };
-        (error >= 0 && !raw.is_null()).then_some(Node {
+        (error >= 0 && !raw.is_null()).then(|| Node {
             raw,
             release: alsa_sys::snd_config_unref,
         })
@@ -149,7 +149,7 @@ impl Node {
                 &mut raw,
             )
         };
-        (error >= 0 && !raw.is_null()).then_some(Node {
+        (error >= 0 && !raw.is_null()).then(|| Node {
             raw,
             release: delete,
         })
@@ -175,7 +175,7 @@ impl<'a> Borrowed<'a> {
         let mut raw = ptr::null_mut();
         // SAFETY: the tree is alive by lifetime, the key ends in NUL, `raw` is a valid place.
         let error = unsafe { alsa_sys::snd_config_search(self.raw, key.as_ptr(), &mut raw) };
-        (error >= 0 && !raw.is_null()).then_some(Borrowed {
+        (error >= 0 && !raw.is_null()).then(|| Borrowed {
             raw,
             _tree: std::marker::PhantomData,
         })

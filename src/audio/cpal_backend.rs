@@ -1,6 +1,7 @@
 //! The sound system through cpal, with rate, format, channels and period chosen here and never by
 //! the library.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
@@ -12,7 +13,6 @@ use cpal::{
 use super::backend::{Backend, Direction, OpenStream};
 use super::stream::{CardSample, InputSink, Loss, OutputSource, StreamShared};
 use super::{AudioError, DeviceInfo, SPEECH_RATE_HZ, alsa_config};
-use std::sync::Arc;
 
 /// Rates to play at, best first.
 const PLAY_RATES_HZ: [u32; 3] = [48_000, 44_100, 16_000];
@@ -21,6 +21,14 @@ const FORMATS: [SampleFormat; 3] = [SampleFormat::I16, SampleFormat::I32, Sample
 const CHANNELS_MAX: u16 = 8;
 /// Lets the library look after a card that vanished without an event.
 const POLL_LIMIT: Duration = Duration::from_millis(500);
+
+/// libasound reads and frees one configuration for the whole process, and not all of that is safe
+/// from several threads; cpal itself frees it with its last stream. One thread at a time is inside.
+static ALSA: Mutex<()> = Mutex::new(());
+
+fn alsa_alone() -> MutexGuard<'static, ()> {
+    ALSA.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Holds nothing between calls: a fresh view of the sound system finds cards plugged in meanwhile.
 pub(super) struct Cpal;
@@ -36,6 +44,7 @@ struct Agreed {
 
 impl Backend for Cpal {
     fn check(&mut self, direction: Direction, device: &str) -> Result<Option<String>, AudioError> {
+        let _alone = alsa_alone();
         alsa_config::hush();
         let warning = alsa_config::judge(direction, device)?;
         let found = find(direction, device)?;
@@ -49,6 +58,7 @@ impl Backend for Cpal {
         period: Duration,
         make: &mut dyn FnMut(u32) -> InputSink,
     ) -> Result<OpenStream, AudioError> {
+        let _alone = alsa_alone();
         let (found, agreed) = agree(Direction::Input, device, period)?;
         let sink = make(agreed.rate_hz);
         let stream = match agreed.format {
@@ -65,6 +75,7 @@ impl Backend for Cpal {
         period: Duration,
         make: &mut dyn FnMut(u32) -> OutputSource,
     ) -> Result<OpenStream, AudioError> {
+        let _alone = alsa_alone();
         let (found, agreed) = agree(Direction::Output, device, period)?;
         let source = make(agreed.rate_hz);
         let stream = match agreed.format {
@@ -76,6 +87,7 @@ impl Backend for Cpal {
     }
 
     fn devices(&mut self) -> Vec<DeviceInfo> {
+        let _alone = alsa_alone();
         alsa_config::hush();
         let Ok(host) = host(Direction::Output) else {
             return Vec::new();
@@ -282,8 +294,18 @@ fn start(
             "rate_hz={} channels={} format={} period_frames={}",
             agreed.rate_hz, agreed.channels, agreed.format, agreed.period_frames
         ),
-        _stream: Box::new(stream),
+        _stream: Box::new(Closing(Some(stream))),
     })
+}
+
+/// A stream that is closed while nobody else is inside libasound.
+struct Closing(Option<cpal::Stream>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let _alone = alsa_alone();
+        self.0 = None;
+    }
 }
 
 fn explain(direction: Direction, device: &str, error: &cpal::Error) -> AudioError {

@@ -2,7 +2,11 @@
 
 #[path = "../support/alsa.rs"]
 mod alsa;
-mod signal;
-
+#[cfg(feature = "audio")]
+#[macro_use]
+mod rig;
 #[cfg(feature = "audio")]
 mod card;
+#[cfg(feature = "audio")]
+mod faults;
+mod signal;

@@ -123,23 +123,29 @@ impl Card {
     /// The frame of the speaker's file that passes the card at a time of `CLOCK_MONOTONIC`.
     pub fn speaker_frame_at(&self, monotonic: Duration) -> u64 {
         let at_ns = monotonic.as_nanos() as i128;
-        let journal = fs::read_to_string(self.folder.join("speaker.journal")).unwrap_or_default();
-        let (start_ns, frame) = journal
-            .lines()
-            .filter_map(|line| {
-                let (ns, frame) = line.split_once(' ')?;
-                Some((ns.parse::<i128>().ok()?, frame.parse::<i128>().ok()?))
-            })
-            .take_while(|(ns, _)| *ns <= at_ns)
-            .last()
-            .unwrap_or((at_ns, 0));
+        let marks = self.speaker_marks().into_iter();
+        let mark = marks.take_while(|(ns, _)| *ns <= at_ns).last();
+        let (start_ns, frame) = mark.unwrap_or((at_ns, 0));
         (frame + (at_ns - start_ns) * i128::from(self.speaker.rate_hz) / 1_000_000_000) as u64
     }
 
-    /// Times at which the card's clock started or had to wait for the program.
-    pub fn speaker_waits(&self) -> usize {
+    /// When a frame of the speaker's file passes the card, on `CLOCK_MONOTONIC`.
+    pub fn speaker_time_of(&self, frame: u64) -> Duration {
+        let marks = self.speaker_marks().into_iter();
+        let mark = marks.take_while(|(_, at)| *at <= i128::from(frame)).last();
+        let (start_ns, first) = mark.unwrap_or((0, 0));
+        let after = (i128::from(frame) - first) * 1_000_000_000 / i128::from(self.speaker.rate_hz);
+        Duration::from_nanos((start_ns + after) as u64)
+    }
+
+    /// Times in nanoseconds at which the card's clock started or had to wait, each with its frame.
+    fn speaker_marks(&self) -> Vec<(i128, i128)> {
         let journal = fs::read_to_string(self.folder.join("speaker.journal")).unwrap_or_default();
-        journal.lines().count()
+        let mark = |line: &str| {
+            let (ns, frame) = line.split_once(' ')?;
+            Some((ns.parse().ok()?, frame.parse().ok()?))
+        };
+        journal.lines().filter_map(mark).collect()
     }
 
     pub fn stall_microphone(&self) {

@@ -106,12 +106,15 @@ static int64_t position(struct paced *card, int64_t limit)
 	return limit;
 }
 
-/* Playback may not pass what was written, capture may not pass a full buffer. */
+/*
+ * Playback may not pass what was written, capture may not pass a full buffer; ALSA takes an empty
+ * buffer of playback and a full one of capture for an xrun, so it stays one frame off.
+ */
 static int64_t limit_of(const struct paced *card)
 {
 	if (card->io.stream == SND_PCM_STREAM_PLAYBACK)
-		return card->run_frames;
-	return card->run_frames + (int64_t)card->io.buffer_size;
+		return card->run_frames > 0 ? card->run_frames - 1 : 0;
+	return card->run_frames + (int64_t)card->io.buffer_size - 1;
 }
 
 /* Lets poll() return when a period can be moved, or at once. */
