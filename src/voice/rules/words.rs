@@ -330,7 +330,7 @@ pub const RULES: &[(Kind, &[&str])] = &[
             "tell me[ about] *",
             "remind me (what|where|when|who|how|which|about) *",
             "(你|还|你还)记得*吗",
-            "(搜索|搜一下|搜|查找|查一下|查|找一下|找|回忆[一下|])*",
+            "(搜索|搜一下|搜|查找|查一下|查|找一下|找|回忆一下|回忆)*",
             "告诉我*",
         ],
     ),

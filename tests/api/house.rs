@@ -1,0 +1,88 @@
+//! The voice room behind a real server on a loopback port, over a real store.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use magpie::bus::Bus;
+use magpie::clock::Clock;
+use magpie::ops::Registry;
+use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
+use magpie::store::{Store, StoreOptions};
+use magpie::voice::VoiceSettings;
+use magpie::voice::dialogue::Dialogue;
+
+pub struct House {
+    pub address: SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Owner;
+
+impl Gatekeeper for Owner {
+    fn identify(&self, _head: &RequestHead) -> Caller {
+        Caller {
+            role: Role::Owner,
+            device: None,
+        }
+    }
+}
+
+impl House {
+    pub fn start() -> House {
+        let (told, hear) = mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let folder = tempfile::tempdir().unwrap();
+            let clock = Clock::system();
+            let store = Store::open(StoreOptions {
+                path: folder.path().join("voice-memory.db"),
+                clock: clock.clone(),
+            })
+            .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            tokio::task::LocalSet::new().block_on(&runtime, async move {
+                let settings = VoiceSettings::default();
+                let dialogue =
+                    Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings);
+                let mut router = Router::default();
+                magpie::voice::api::routes(&mut router, &dialogue, None);
+                let mut options = ServerOptions::new(clock, Registry::default());
+                options.http = Some(([127, 0, 0, 1], 0).into());
+                options.rate_per_minute = 1_000_000;
+                let server = Server::bind(options, router, Rc::new(Owner)).unwrap();
+                server.start();
+                told.send(server.http_address().unwrap()).unwrap();
+                let _ = stopped.await;
+                server.shutdown().await;
+                store.close().await.unwrap();
+            });
+        });
+        House {
+            address: hear.recv().unwrap(),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                ended.unwrap();
+            }
+        }
+    }
+}
