@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use corpus::{CASES, NOW, Way};
 use magpie::bus::Bus;
 use magpie::clock::Clock;
-use magpie::store::{Store, StoreOptions};
+use magpie::ops::Registry;
+use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::error::VoiceError;
 use magpie::voice::index::Query;
 use magpie::voice::memory::{Memories, MemoryFilter};
@@ -22,16 +23,18 @@ const ROUNDS: usize = 20;
 fn main() {
     let folder = tempfile::tempdir().expect("a folder for the run");
     let clock = Clock::manual(NOW);
-    let store = Store::open(StoreOptions {
-        path: folder.path().join("voice-memory.db"),
-        clock: clock.clone(),
-    })
-    .expect("a new database opens");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a loop");
     tokio::task::LocalSet::new().block_on(&runtime, async {
+        let store = Store::open(StoreOptions {
+            path: folder.path().join("voice-memory.db"),
+            clock: clock.clone(),
+            metrics: Registry::default(),
+            durability: Durability::Full,
+        })
+        .expect("a new database opens");
         let memories = Memories::new(store.clone(), Bus::default(), clock);
         measure(&memories, &store).await.expect("the run succeeds");
         store.close().await.expect("the store closes");

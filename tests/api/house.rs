@@ -9,7 +9,7 @@ use magpie::bus::Bus;
 use magpie::clock::Clock;
 use magpie::ops::Registry;
 use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
-use magpie::store::{Store, StoreOptions};
+use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::VoiceSettings;
 use magpie::voice::dialogue::Dialogue;
 
@@ -37,16 +37,18 @@ impl House {
         let thread = std::thread::spawn(move || {
             let folder = tempfile::tempdir().unwrap();
             let clock = Clock::system();
-            let store = Store::open(StoreOptions {
-                path: folder.path().join("voice-memory.db"),
-                clock: clock.clone(),
-            })
-            .unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, async move {
+                let store = Store::open(StoreOptions {
+                    path: folder.path().join("voice-memory.db"),
+                    clock: clock.clone(),
+                    metrics: Registry::default(),
+                    durability: Durability::Full,
+                })
+                .unwrap();
                 let settings = VoiceSettings::default();
                 let dialogue =
                     Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings);

@@ -208,7 +208,7 @@ fn conversations_end_by_idle_time_and_not_by_a_wrong_clock() {
 fn questions_asked_at_once_share_the_conversation_and_lose_nothing() {
     in_room(|room| async move {
         let ask = |n: usize| {
-            room.ask(if n % 2 == 0 {
+            room.ask(if n.is_multiple_of(2) {
                 "hello"
             } else {
                 "remember that pi begins with 3"

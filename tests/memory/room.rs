@@ -4,7 +4,8 @@ use std::path::Path;
 
 use magpie::bus::Bus;
 use magpie::clock::Clock;
-use magpie::store::{Store, StoreOptions};
+use magpie::ops::Registry;
+use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::VoiceSettings;
 use magpie::voice::dialogue::{Answer, Dialogue, Question, VoiceError};
 
@@ -25,23 +26,26 @@ pub fn in_room<F: Future<Output = ()>>(test: impl FnOnce(Room) -> F) {
 /// Runs `test` over what an earlier room left in `folder`.
 pub fn in_room_at<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(Room) -> F) {
     let clock = Clock::manual(NOW);
-    let store = Store::open(StoreOptions {
-        path: folder.join("voice-memory.db"),
-        clock: clock.clone(),
-    })
-    .unwrap();
-    let settings = VoiceSettings::default();
-    let room = Room {
-        dialogue: Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings),
-        clock,
-        store: store.clone(),
-    };
+    let path = folder.join("voice-memory.db");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
-        test(room).await;
+        let store = Store::open(StoreOptions {
+            path,
+            clock: clock.clone(),
+            metrics: Registry::default(),
+            durability: Durability::Full,
+        })
+        .unwrap();
+        let settings = VoiceSettings::default();
+        test(Room {
+            dialogue: Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings),
+            clock,
+            store: store.clone(),
+        })
+        .await;
         store.close().await.unwrap();
     });
 }

@@ -9,7 +9,7 @@ CREATE TABLE conversations (
     is_archived   INTEGER NOT NULL DEFAULT 0,
     created_at    INTEGER NOT NULL,
     updated_at    INTEGER NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX conversations_by_update ON conversations (updated_at, id);
 
@@ -25,7 +25,7 @@ CREATE TABLE messages (
     recording_id    TEXT,
     interrupted     INTEGER NOT NULL DEFAULT 0,
     spoken_chars    INTEGER
-);
+) STRICT;
 
 CREATE INDEX messages_by_conversation ON messages (conversation_id, seq);
 CREATE INDEX messages_by_time ON messages (timestamp);
@@ -58,7 +58,7 @@ CREATE TABLE memories (
     last_recalled_at INTEGER,
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL
-);
+) STRICT;
 
 CREATE INDEX memories_by_time ON memories (is_archived, created_at);
 CREATE INDEX memories_by_conversation ON memories (conversation_id) WHERE conversation_id IS NOT NULL;
@@ -67,13 +67,13 @@ CREATE TABLE tags (
     id    TEXT PRIMARY KEY,
     name  TEXT NOT NULL UNIQUE COLLATE NOCASE,
     color TEXT NOT NULL DEFAULT '#3B82F6'
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE memory_tags (
     memory_id TEXT NOT NULL,
     tag_id    TEXT NOT NULL,
     PRIMARY KEY (memory_id, tag_id)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX memory_tags_by_tag ON memory_tags (tag_id, memory_id);
 
@@ -96,4 +96,4 @@ CREATE TABLE settings (
     key        TEXT PRIMARY KEY,
     value      TEXT NOT NULL,
     updated_at INTEGER NOT NULL
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;

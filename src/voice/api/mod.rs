@@ -94,11 +94,17 @@ impl Routes<'_> {
 }
 
 /// Success with a value.
-fn data(status: StatusCode, value: &impl serde::Serialize) -> Response {
-    Response::json(
-        status,
-        &serde_json::json!({ "success": true, "data": value }),
-    )
+fn data<T: serde::Serialize>(status: StatusCode, value: &T) -> Response {
+    #[derive(serde::Serialize)]
+    struct Success<'a, T> {
+        success: bool,
+        data: &'a T,
+    }
+    let success = Success {
+        success: true,
+        data: value,
+    };
+    Response::json(status, &success)
 }
 
 /// Success with JSON made elsewhere.

@@ -9,7 +9,9 @@ use crate::clock::UnixMillis;
 use crate::limits::PAGE_ROWS_MAX;
 use crate::store::{Connection, OptionalExtension, Row, params};
 use crate::voice::error::VoiceError;
-use crate::voice::memory::{Forget, MemoryFilter, MemoryPatch, NewMemory, Page, fresh_id};
+use crate::voice::memory::{
+    Forget, MemoryFilter, MemoryPatch, NewMemory, Page, fresh_id, title_of,
+};
 
 const INSERT: &str = "INSERT INTO memories
     (id, content, title, summary, category, source, importance, pinned, metadata, conversation_id,
@@ -166,17 +168,21 @@ const UPDATE: &str = "UPDATE memories SET
     metadata = coalesce(?9, metadata), updated_at = ?10
     WHERE id = ?1";
 
-/// `false`: there is no such memory.
+/// `false`: there is no such memory. A title that was made from the old content follows the new.
 pub fn update(
     connection: &Connection,
     id: &str,
     patch: &MemoryPatch,
     now: UnixMillis,
 ) -> Result<bool, VoiceError> {
+    let title = match (&patch.title, &patch.content) {
+        (None, Some(content)) => following_title(connection, id, content)?,
+        (title, _) => title.clone(),
+    };
     let changed = connection.prepare_cached(UPDATE)?.execute(params![
         id,
         patch.content,
-        patch.title,
+        title,
         patch.summary,
         patch.category,
         patch.importance.map(|importance| importance.name()),
@@ -193,6 +199,21 @@ pub fn update(
     }
     search::reindex_memory(connection, id)?;
     Ok(true)
+}
+
+/// The title for a new content, unless somebody chose the present one.
+fn following_title(
+    connection: &Connection,
+    id: &str,
+    content: &str,
+) -> Result<Option<String>, VoiceError> {
+    let old: Option<(String, String)> = connection
+        .prepare_cached("SELECT title, content FROM memories WHERE id = ?1")?
+        .query_row([id], |row| row.try_into())
+        .optional()?;
+    Ok(old
+        .filter(|(title, content)| *title == title_of(content))
+        .map(|_| title_of(content)))
 }
 
 /// `false`: there is no such memory.
