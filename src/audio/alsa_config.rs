@@ -175,7 +175,7 @@ impl<'a> Borrowed<'a> {
         let mut raw = ptr::null_mut();
         // SAFETY: the tree is alive by lifetime, the key ends in NUL, `raw` is a valid place.
         let error = unsafe { alsa_sys::snd_config_search(self.raw, key.as_ptr(), &mut raw) };
-        (error >= 0 && !raw.is_null()).then(|| Borrowed {
+        (error >= 0 && !raw.is_null()).then_some(Borrowed {
             raw,
             _tree: std::marker::PhantomData,
         })

@@ -8,6 +8,7 @@
 //! the utterance itself is the caller's, at most [`EndpointOptions::utterance_max`] of it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use super::level::{dbfs_of_power, mean_power};
@@ -20,6 +21,9 @@ const FRAME_MS: u64 = FRAME_SAMPLES as u64 * 1000 / SPEECH_RATE_HZ as u64;
 /// This many voiced frames among the last [`START_WINDOW`] are speech.
 const START_VOICED: usize = 4;
 const START_WINDOW: usize = 6;
+/// A detector that has just begun takes loud noise for voice for about 260 ms. Nothing starts before
+/// this; nothing is lost by it, because the sound kept from before reaches back to the beginning.
+const SETTLE_FRAMES: u64 = 20;
 /// Sound kept from before the first voiced frame, so that a soft consonant is not cut.
 pub const PRE_ROLL: Duration = Duration::from_millis(300);
 /// An utterance shorter than this was a knock or a cough.
@@ -52,7 +56,7 @@ pub struct EndpointOptions {
     pub held: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum EndpointEvent {
     /// Speech began. `preroll` is everything to begin the utterance with, the frame just pushed
     /// included; the caller adds each later frame until the end.
@@ -179,7 +183,8 @@ impl Endpointer {
             self.before.pop_front();
         }
         self.before.push_back(*frame);
-        if self.options.held || self.talking() {
+        let settled = self.frames > SETTLE_FRAMES;
+        if self.options.held || (settled && self.talking()) {
             return Some(self.begin());
         }
         if self.frames >= frames_of(self.options.no_speech) {
@@ -236,7 +241,11 @@ impl Endpointer {
         } else if utterance.quiet >= frames_of(self.options.end_silence) {
             // The voice that was heard since then was not the speaker's.
             utterance.last_voiced = utterance.last_voiced.min(self.frames - utterance.quiet);
-            EndCause::Energy
+            if talking {
+                EndCause::Energy
+            } else {
+                EndCause::Silence
+            }
         } else {
             return None;
         };
@@ -317,6 +326,22 @@ impl Histogram {
             }
         }
         super::level::FLOOR_DBFS
+    }
+}
+
+impl fmt::Debug for EndpointEvent {
+    /// Without the samples.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndpointEvent::SpeechStart { preroll } => {
+                write!(f, "SpeechStart {{ preroll: {} samples }}", preroll.len())
+            }
+            EndpointEvent::FalseStart => f.write_str("FalseStart"),
+            EndpointEvent::SpeechEnd { cause, speech } => {
+                write!(f, "SpeechEnd {{ cause: {cause:?}, speech: {speech:?} }}")
+            }
+            EndpointEvent::NoSpeech => f.write_str("NoSpeech"),
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Utterances as rows of time, loudness and voice score.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -10,6 +12,9 @@ fn frame(amplitude: i16) -> [i16; FRAME_SAMPLES] {
     std::array::from_fn(|at| if at % 8 < 4 { amplitude } else { -amplitude })
 }
 
+/// Quiet before time 0 of a test, in which the detector settles.
+const SETTLED_MS: u64 = 400;
+
 struct Listener {
     endpointer: Endpointer,
     frames: u64,
@@ -19,21 +24,27 @@ struct Listener {
 
 impl Listener {
     fn new(options: EndpointOptions) -> Listener {
-        Listener {
+        let mut listener = Listener {
             endpointer: Endpointer::new(options),
             frames: 0,
             events: Vec::new(),
-        }
+        };
+        listener.hear(SETTLED_MS, 0, NOISE);
+        listener
     }
 
     fn hear(&mut self, ms: u64, amplitude: i16, score: f32) -> &mut Listener {
         for _ in 0..ms.div_ceil(FRAME_MS) {
             self.frames += 1;
             if let Some(event) = self.endpointer.push(&frame(amplitude), score) {
-                self.events.push((self.frames * FRAME_MS, event));
+                self.events.push((self.now_ms(), event));
             }
         }
         self
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.frames * FRAME_MS).saturating_sub(SETTLED_MS)
     }
 
     fn end(&self) -> (u64, EndCause) {
@@ -66,12 +77,30 @@ fn speech_starts_after_four_voiced_frames_and_brings_what_came_before() {
 }
 
 #[test]
+fn a_detector_that_settles_starts_nothing_and_loses_nothing() {
+    let mut endpointer = Endpointer::new(EndpointOptions::default());
+    let mut push = |score| endpointer.push(&frame(4_000), score);
+    let starts = (0..20).filter(|_| push(VOICE).is_some()).count();
+    assert_eq!(
+        starts, 0,
+        "loud noise at the very beginning is not speech yet"
+    );
+    let Some(EndpointEvent::SpeechStart { preroll }) = push(VOICE) else {
+        panic!("what still sounds like speech then is speech");
+    };
+    assert_eq!(preroll.len(), 21 * FRAME_SAMPLES, "all since the beginning");
+}
+
+#[test]
 fn scattered_voiced_frames_are_no_speech() {
     let mut listener = listener();
     for _ in 0..100 {
         listener.hear(32, 300, VOICE).hear(48, 300, NOISE);
     }
-    assert_eq!(listener.events, [(8_000, EndpointEvent::NoSpeech)]);
+    assert_eq!(
+        listener.events,
+        [(8_000 - SETTLED_MS, EndpointEvent::NoSpeech)]
+    );
 }
 
 #[test]

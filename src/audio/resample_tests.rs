@@ -1,3 +1,5 @@
+//! What a tone, a sweep of lengths and any cutting into chunks must survive.
+
 use proptest::prelude::*;
 
 use super::*;

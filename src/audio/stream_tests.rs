@@ -1,3 +1,5 @@
+//! The callbacks' ends driven by hand, without a card.
+
 use super::*;
 
 fn shared() -> Arc<StreamShared> {

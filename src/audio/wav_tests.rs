@@ -1,3 +1,5 @@
+//! Files as programs write them, and as nobody should.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -9,4 +9,5 @@ mod rig;
 mod card;
 #[cfg(feature = "audio")]
 mod faults;
+mod listening;
 mod signal;

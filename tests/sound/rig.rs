@@ -1,6 +1,6 @@
 //! What the tests with a card share: a process of their own, a card, and its ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use magpie::audio::{
     Audio, AudioError, AudioOptions, AudioStatus, Capture, FRAME_SAMPLES, Playback,

@@ -16,27 +16,41 @@ pub fn sweep(rate_hz: u32, top_hz: f64, seconds: f64) -> Vec<i16> {
         .collect()
 }
 
-/// The best correlation of `part` anywhere in `whole`, and where it begins there.
+/// The best correlation of `part` anywhere in `whole`, and where it begins there. Loudness by 5 ms
+/// tells a few places, the samples themselves decide between them.
 pub fn find(part: &[i16], whole: &[i16]) -> (f64, usize) {
+    const BLOCK: usize = 240;
     if part.is_empty() || whole.len() < part.len() {
         return (0.0, 0);
     }
-    // Coarse on every eighth start by a quarter of the samples, then exact around the best.
     let last = whole.len() - part.len();
-    let coarse = (0..=last)
-        .step_by(4)
-        .map(|at| (correlation(part, &whole[at..], 16), at))
-        .fold(
-            (f64::MIN, 0),
-            |best, next| if next.0 > best.0 { next } else { best },
-        );
-    let (from, to) = (coarse.1.saturating_sub(8), (coarse.1 + 8).min(last));
-    (from..=to)
+    let (shape, shapes) = (envelope(part, BLOCK), envelope(whole, BLOCK));
+    let mut places: Vec<(f64, usize)> = (0..=last / BLOCK)
+        .map(|block| (correlation(&shape, &shapes[block..], 1), block * BLOCK))
+        .collect();
+    places.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let near = |at: usize, reach: usize| at.saturating_sub(reach)..=(at + reach).min(last);
+    let rough = places
+        .iter()
+        .take(3)
+        .flat_map(|(_, at)| near(*at, BLOCK).step_by(2))
+        .map(|at| (correlation(part, &whole[at..], 64), at))
+        .fold((f64::MIN, 0), better);
+    near(rough.1, 4)
         .map(|at| (correlation(part, &whole[at..], 1), at))
-        .fold(
-            (f64::MIN, 0),
-            |best, next| if next.0 > best.0 { next } else { best },
-        )
+        .fold((f64::MIN, 0), better)
+}
+
+fn better(best: (f64, usize), next: (f64, usize)) -> (f64, usize) {
+    if next.0 > best.0 { next } else { best }
+}
+
+fn envelope(samples: &[i16], block: usize) -> Vec<i16> {
+    let mean = |block: &[i16]| {
+        let sum: u64 = block.iter().map(|s| u64::from(s.unsigned_abs())).sum();
+        (sum / block.len() as u64) as i16
+    };
+    samples.chunks(block).map(mean).collect()
 }
 
 /// Pearson's correlation of every `step`th sample.
