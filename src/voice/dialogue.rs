@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::bus::Bus;
 use crate::clock::{Clock, MonoMillis, UnixMillis};
-use crate::limits::{CHAT_MESSAGE_BYTES_MAX, CONFIRMATION_LIFE, CONFIRMATIONS_MAX, PAGE_ROWS_MAX};
+use crate::limits::{CHAT_MESSAGE_BYTES_MAX, CONFIRMATION_LIFE, CONFIRMATIONS_MAX};
 use crate::store::Store;
 
 use super::db;
@@ -27,6 +27,8 @@ pub use super::error::VoiceError;
 pub const MODEL: &str = "local-rules";
 pub const PROVIDER: &str = "local";
 
+/// Memories looked at for one answer.
+const FOUND_MAX: usize = 20;
 /// Memories told in one answer.
 const TOLD_MAX: usize = 3;
 /// Memories listed aloud.
@@ -333,10 +335,7 @@ impl Dialogue {
             current_only: true,
             ..MemoryFilter::default()
         };
-        self.0
-            .memories
-            .search(subject, current, PAGE_ROWS_MAX)
-            .await
+        self.0.memories.search(subject, current, FOUND_MAX).await
     }
 
     fn repeat(&self, turn: &Turn) -> Result<Reply, VoiceError> {

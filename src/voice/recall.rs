@@ -6,7 +6,7 @@
 //! narrower one, and a pinned memory comes first within its step.
 
 use crate::clock::UnixMillis;
-use crate::limits::SEARCH_CANDIDATES_MAX;
+use crate::limits::{QUERY_CHARS_MAX, SEARCH_CANDIDATES_MAX};
 use crate::store::Connection;
 
 use super::db;
@@ -22,6 +22,9 @@ const HITS_ENOUGH: usize = 3;
 const RECENCY_DAYS: f64 = 90.0;
 
 const SNIPPET_CHARS: usize = 120;
+
+/// A question is looked at so far for its subject.
+const SUBJECT_CHARS_MAX: usize = 4 * QUERY_CHARS_MAX;
 
 /// How a memory came to be found; the order is the order of trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +87,7 @@ pub fn search(
         let matches = db::search::matches(connection, &expression, filter, pool)?;
         let is_cut = matches.len() == pool;
         for new in matches {
-            if !found.iter().any(|(_, known)| known.id == new.id) {
+            if !found.iter().any(|(_, known)| known.seq == new.seq) {
                 found.push((fit, new));
             }
         }
@@ -93,9 +96,30 @@ pub fn search(
             false => found.len(),
         };
     }
-    let mut hits = ranked(found, query, now);
-    hits.truncate(limit);
+    let hits = ranked(found, now)
+        .into_iter()
+        .take(limit)
+        .map(|ranked| hit(connection, query, ranked))
+        .collect::<Result<_, _>>()?;
     Ok(Found { hits, total })
+}
+
+/// Reads the text of what is shown.
+fn hit(connection: &Connection, query: &Query, ranked: Ranked) -> Result<Hit, VoiceError> {
+    let text = db::search::match_text(connection, ranked.seq)?;
+    Ok(Hit {
+        covered: match ranked.fit {
+            Fit::All | Fit::Stems => 1.0,
+            Fit::Some => covered(query, &text.title, &text.content),
+        },
+        id: text.id,
+        title: text.title,
+        content: text.content,
+        category: text.category,
+        created_at: ranked.created_at,
+        score: ranked.score,
+        fit: ranked.fit,
+    })
 }
 
 /// A message in which a query was found.
@@ -147,8 +171,17 @@ pub fn search_messages(
     Ok(found.into_iter().enumerate().map(score).collect())
 }
 
+/// A match with its place decided.
+#[derive(Clone, Copy, Debug)]
+struct Ranked {
+    seq: i64,
+    fit: Fit,
+    score: f64,
+    created_at: UnixMillis,
+}
+
 /// Orders matches and gives each its score.
-fn ranked(found: Vec<(Fit, db::search::Match)>, query: &Query, now: UnixMillis) -> Vec<Hit> {
+fn ranked(found: Vec<(Fit, db::search::Match)>, now: UnixMillis) -> Vec<Ranked> {
     let mut weighed: Vec<(Fit, f64, db::search::Match)> = found
         .into_iter()
         .map(|(fit, found)| (fit, weight(&found, now), found))
@@ -169,33 +202,26 @@ fn ranked(found: Vec<(Fit, db::search::Match)>, query: &Query, now: UnixMillis) 
     };
     let best = [best(Fit::All), best(Fit::Stems), best(Fit::Some)];
     let ceiling = |fit: Fit| [1.0, 0.8, 0.5][fit as usize];
-    let mut hits: Vec<Hit> = weighed
+    let mut ranked: Vec<Ranked> = weighed
         .into_iter()
-        .map(|(fit, weight, found)| Hit {
-            score: ceiling(fit) * (weight / best[fit as usize]),
-            covered: match fit {
-                Fit::All | Fit::Stems => 1.0,
-                Fit::Some => covered(query, &found.title, &found.content),
-            },
+        .map(|(fit, weight, found)| Ranked {
+            seq: found.seq,
             fit,
-            id: found.id,
-            title: found.title,
-            content: found.content,
-            category: found.category,
+            score: ceiling(fit) * (weight / best[fit as usize]),
             created_at: found.created_at,
         })
         .collect();
     // Order is decided above; scores must not contradict it, and the first has 1.
     let mut below: f64 = 0.0;
-    for hit in hits.iter_mut().rev() {
-        below = below.max(hit.score);
-        hit.score = below;
+    for one in ranked.iter_mut().rev() {
+        below = below.max(one.score);
+        one.score = below;
     }
-    let top = hits.first().map_or(1.0, |hit| hit.score);
-    for hit in &mut hits {
-        hit.score = (hit.score / top * 1_000.0).round() / 1_000.0;
+    let top = ranked.first().map_or(1.0, |first| first.score);
+    for one in &mut ranked {
+        one.score = (one.score / top * 1_000.0).round() / 1_000.0;
     }
-    hits
+    ranked
 }
 
 /// bm25 times recency times importance.
@@ -238,8 +264,11 @@ fn covered(query: &Query, title: &str, content: &str) -> f64 {
 
 /// What a question is about: its terms without the words every question has.
 pub fn subject(question: &str) -> Query {
-    let lower = question.to_lowercase();
-    let mut bare = lower;
+    let mut bare: String = question
+        .chars()
+        .take(SUBJECT_CHARS_MAX)
+        .flat_map(char::to_lowercase)
+        .collect();
     for word in QUESTION_WORDS_ZH {
         if bare.contains(word) {
             bare = bare.replace(word, " ");
@@ -310,12 +339,9 @@ mod tests {
     use super::*;
     use crate::voice::memory::Importance;
 
-    fn found(id: &str, rank: f64, age_days: i64) -> db::search::Match {
+    fn found(seq: i64, rank: f64, age_days: i64) -> db::search::Match {
         db::search::Match {
-            id: id.to_string(),
-            title: String::new(),
-            content: id.to_string(),
-            category: String::from("life"),
+            seq,
             importance: Importance::Normal,
             pinned: false,
             created_at: UnixMillis(-age_days * 86_400_000),
@@ -323,58 +349,46 @@ mod tests {
         }
     }
 
-    fn order(found: Vec<(Fit, db::search::Match)>) -> Vec<(String, f64)> {
-        ranked(found, &Query::parse("x"), UnixMillis(0))
+    fn order(found: Vec<(Fit, db::search::Match)>) -> Vec<(i64, f64)> {
+        ranked(found, UnixMillis(0))
             .into_iter()
-            .map(|hit| (hit.id, hit.score))
+            .map(|hit| (hit.seq, hit.score))
             .collect()
     }
 
     #[test]
     fn age_and_importance_weigh_and_the_best_has_one() {
+        let (new, old) = (found(1, 1.0, 0), found(2, 1.0, 100_000));
         let high = db::search::Match {
             importance: Importance::High,
-            ..found("high", 1.0, 0)
+            ..found(3, 1.0, 0)
         };
-        let hits = order(vec![
-            (Fit::All, found("new", 1.0, 0)),
-            (Fit::All, found("old", 1.0, 100_000)),
-            (Fit::All, high),
-        ]);
-        let names: Vec<&str> = hits.iter().map(|(id, _)| id.as_str()).collect();
-        assert_eq!(names, ["high", "new", "old"]);
-        assert_eq!(hits[0].1, 1.0);
-        assert_eq!(hits[1].1, 0.769);
-        assert_eq!(hits[2].1, 0.385);
+        let hits = order(vec![(Fit::All, new), (Fit::All, old), (Fit::All, high)]);
+        assert_eq!(hits, [(3, 1.0), (1, 0.769), (2, 0.385)]);
     }
 
     #[test]
     fn a_wider_step_never_outranks_and_pinned_comes_first_in_its_own() {
+        let (loose, strict) = (found(1, 99.0, 0), found(2, 1.0, 0));
         let pinned = db::search::Match {
             pinned: true,
-            ..found("pinned", 0.1, 500)
+            ..found(3, 0.1, 500)
         };
         let hits = order(vec![
-            (Fit::Some, found("loose", 99.0, 0)),
-            (Fit::All, found("strict", 1.0, 0)),
+            (Fit::Some, loose),
+            (Fit::All, strict),
             (Fit::All, pinned),
         ]);
-        let names: Vec<&str> = hits.iter().map(|(id, _)| id.as_str()).collect();
-        assert_eq!(names, ["pinned", "strict", "loose"]);
-        assert!(
-            hits.windows(2).all(|pair| pair[0].1 >= pair[1].1),
-            "{hits:?}"
-        );
-        assert_eq!(hits[0].1, 1.0);
+        assert_eq!(hits, [(3, 1.0), (2, 1.0), (1, 0.5)]);
     }
 
     #[test]
     fn a_memory_from_the_future_counts_as_new() {
         let hits = order(vec![
-            (Fit::All, found("tomorrow", 1.0, -4_000)),
-            (Fit::All, found("now", 1.0, 0)),
+            (Fit::All, found(1, 1.0, -4_000)),
+            (Fit::All, found(2, 1.0, 0)),
         ]);
-        assert_eq!(hits[1].1, 1.0, "{hits:?}");
+        assert_eq!(hits, [(1, 1.0), (2, 1.0)]);
     }
 
     #[test]

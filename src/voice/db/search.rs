@@ -6,18 +6,23 @@ use crate::voice::error::VoiceError;
 use crate::voice::index::indexed;
 use crate::voice::memory::{Importance, MemoryFilter};
 
-/// What ranking needs to know of a row that matched.
-#[derive(Clone, Debug)]
+/// What ranking needs to know of a row that matched; its text is read only when it is shown.
+#[derive(Clone, Copy, Debug)]
 pub struct Match {
-    pub id: String,
-    pub title: String,
-    pub content: String,
-    pub category: String,
+    pub seq: i64,
     pub importance: Importance,
     pub pinned: bool,
     pub created_at: UnixMillis,
     /// SQLite's weighted bm25, turned around: larger is better, above zero.
     pub text_rank: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct MatchText {
+    pub id: String,
+    pub title: String,
+    pub content: String,
+    pub category: String,
 }
 
 /// Whether a search index agrees with its table.
@@ -51,14 +56,12 @@ macro_rules! matching {
     };
 }
 
-/// bm25 with title x4, tags x3, summary x2, content x1. The cut to the best comes before any
-/// text is read.
+/// bm25 with title x4, tags x3, summary x2, content x1.
 const BEST: &str = concat!(
-    "SELECT m.id, m.title, m.content, m.category, m.importance, m.pinned, m.created_at, best.rank
-     FROM (SELECT i.rowid AS seq, -bm25(memory_index, 4.0, 3.0, 2.0, 1.0) AS rank",
+    "SELECT m.seq, m.importance, m.pinned, m.created_at,
+            -bm25(memory_index, 4.0, 3.0, 2.0, 1.0) AS text_rank",
     matching!(),
-    " ORDER BY rank DESC, i.rowid DESC LIMIT ?8) best
-     JOIN memories m ON m.seq = best.seq"
+    " ORDER BY text_rank DESC, m.seq DESC LIMIT ?8"
 );
 
 const COUNT: &str = concat!("SELECT count(*)", matching!());
@@ -83,22 +86,32 @@ pub fn matches(
     ])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let importance: String = row.get(4)?;
+        let importance: String = row.get(1)?;
         found.push(Match {
-            id: row.get(0)?,
-            title: row.get(1)?,
-            content: row.get(2)?,
-            category: row.get(3)?,
+            seq: row.get(0)?,
             importance: Importance::NAMES
                 .iter()
                 .find(|(name, _)| *name == importance)
                 .map_or(Importance::Normal, |(_, importance)| *importance),
-            pinned: row.get(5)?,
-            created_at: UnixMillis(row.get(6)?),
-            text_rank: row.get::<_, f64>(7)?.max(f64::MIN_POSITIVE),
+            pinned: row.get(2)?,
+            created_at: UnixMillis(row.get(3)?),
+            text_rank: row.get::<_, f64>(4)?.max(f64::MIN_POSITIVE),
         });
     }
     Ok(found)
+}
+
+pub fn match_text(connection: &Connection, seq: i64) -> Result<MatchText, VoiceError> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, title, content, category FROM memories WHERE seq = ?1")?;
+    Ok(statement.query_row([seq], |row| {
+        Ok(MatchText {
+            id: row.get(0)?,
+            title: row.get(1)?,
+            content: row.get(2)?,
+            category: row.get(3)?,
+        })
+    })?)
 }
 
 /// How many memories an expression matches.

@@ -1,3 +1,5 @@
+//! The statements over a database in memory.
+
 use crate::clock::UnixMillis;
 use crate::store::Connection;
 use crate::voice::db::conversations::{NewMessage, NewTurn, Role};

@@ -1,3 +1,5 @@
+//! What people say, and what is made of it.
+
 use super::*;
 
 #[test]
