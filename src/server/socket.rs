@@ -67,6 +67,23 @@ pub(super) fn send_now(fd: RawFd, bytes: &[u8]) -> bool {
     usize::try_from(sent) == Ok(bytes.len())
 }
 
+/// Sends without waiting; how much left, 0 for a socket that takes nothing or is none.
+pub(super) fn send_some(fd: RawFd, bytes: &[u8]) -> usize {
+    if fd < 0 {
+        return 0;
+    }
+    // SAFETY: pointer and length are those of one live slice.
+    let sent = unsafe {
+        libc::send(
+            fd,
+            bytes.as_ptr().cast::<c_void>(),
+            bytes.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    usize::try_from(sent).unwrap_or(0)
+}
+
 fn set(fd: RawFd, level: c_int, option: c_int, value: c_int) {
     set_value(fd, level, option, &value);
 }
