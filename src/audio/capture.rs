@@ -52,17 +52,17 @@ impl AsFd for SharedWake {
 impl Capture {
     pub(super) async fn open(audio: Audio) -> Result<Capture, AudioError> {
         let (sender, events) = mpsc::channel(limits::AUDIO_EVENTS_MAX);
-        let end = audio
-            .ask(|reply| Order::OpenInput {
-                events: sender,
-                reply,
-            })
-            .await??;
+        // Made first, so that its drop closes the microphone whenever this is cancelled.
         let mut capture = Capture {
             audio,
             events,
             live: None,
         };
+        let order = |reply| Order::OpenInput {
+            events: sender,
+            reply,
+        };
+        let end = capture.audio.ask(order).await??;
         capture.live = Some(Live::new(end)?);
         Ok(capture)
     }

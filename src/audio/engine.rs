@@ -155,10 +155,7 @@ impl Engine {
                 let result = self.open_for(events);
                 let _ = reply.send(result);
             }
-            Order::CloseInput => {
-                self.input_events = None;
-                self.input.open = None;
-            }
+            Order::CloseInput => self.close_left_microphone(),
             Order::OpenOutput { reply } => {
                 let _ = reply.send(self.open_output());
             }
@@ -168,12 +165,21 @@ impl Engine {
         }
     }
 
-    fn open_for(&mut self, events: mpsc::Sender<InputEvent>) -> Result<InputEnd, AudioError> {
+    /// Somebody let go of a microphone; if it was another one than the open one, that goes on.
+    fn close_left_microphone(&mut self) {
         if self
             .input_events
             .as_ref()
-            .is_some_and(|other| !other.is_closed())
+            .is_some_and(mpsc::Sender::is_closed)
         {
+            self.input_events = None;
+            self.input.open = None;
+        }
+    }
+
+    fn open_for(&mut self, events: mpsc::Sender<InputEvent>) -> Result<InputEnd, AudioError> {
+        self.close_left_microphone();
+        if self.input_events.is_some() {
             return Err(AudioError::Busy(String::from(
                 "the microphone is already listening for somebody else; end that first",
             )));
@@ -261,7 +267,7 @@ impl Engine {
                     self.side(direction).device,
                     stream.agreed
                 );
-                let watch = Watch::new();
+                let watch = Watch::new(Instant::now());
                 self.side(direction).open = Some(Open {
                     stream,
                     shared,
@@ -360,7 +366,10 @@ impl Engine {
             Some(Loss::Broken) => AudioError::Unavailable(format!(
                 "the {name} {device:?} gives nothing but errors; unplug it and plug it in again"
             )),
-            None => match open.watch.look(open.shared.frames(), open.stream.rate_hz) {
+            None => match open
+                .watch
+                .look(Instant::now(), open.shared.frames(), open.stream.rate_hz)
+            {
                 Pace::Good => return,
                 Pace::Stalled => AudioError::Unavailable(format!(
                     "the {name} {device:?} stands still; unplug it and plug it in again"
@@ -465,8 +474,7 @@ enum Pace {
 }
 
 impl Watch {
-    fn new() -> Watch {
-        let now = Instant::now();
+    fn new(now: Instant) -> Watch {
         Watch {
             since: now,
             frames: 0,
@@ -474,9 +482,8 @@ impl Watch {
         }
     }
 
-    /// `frames` passed since the stream was opened.
-    fn look(&mut self, frames: u64, rate_hz: u32) -> Pace {
-        let now = Instant::now();
+    /// `frames` passed from the opening of the stream to `now`.
+    fn look(&mut self, now: Instant, frames: u64, rate_hz: u32) -> Pace {
         let fresh = frames - self.frames;
         if fresh > 0 {
             self.moved = now;
@@ -492,5 +499,39 @@ impl Watch {
             return Pace::Racing;
         }
         Pace::Good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks every half second at a card that moves `frames_per_look`; the first verdict that is not good.
+    fn verdict(frames_per_look: u64, looks: u64) -> Option<(u64, Pace)> {
+        let began = Instant::now();
+        let mut watch = Watch::new(began);
+        (1..=looks)
+            .map(|look| {
+                let now = began + WATCH_INTERVAL * look as u32;
+                (look, watch.look(now, frames_per_look * look, 48_000))
+            })
+            .find(|(_, pace)| *pace != Pace::Good)
+    }
+
+    #[test]
+    fn a_card_that_keeps_time_is_left_alone_even_when_it_hurries_to_catch_up() {
+        assert_eq!(verdict(24_000, 100), None);
+        assert_eq!(verdict(60_000, 100), None);
+        assert_eq!(verdict(1, 100), None);
+    }
+
+    #[test]
+    fn a_card_that_stands_still_is_noticed_after_two_seconds() {
+        assert_eq!(verdict(0, 100), Some((4, Pace::Stalled)));
+    }
+
+    #[test]
+    fn a_device_that_takes_all_it_gets_at_once_is_noticed_at_the_first_look() {
+        assert_eq!(verdict(24_000 * 50, 100), Some((1, Pace::Racing)));
     }
 }

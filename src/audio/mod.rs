@@ -9,6 +9,7 @@
 mod alsa_config;
 mod backend;
 mod capture;
+mod check;
 #[cfg(feature = "audio")]
 mod cpal_backend;
 pub mod earcon;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 pub use capture::Capture;
+pub use check::{Levels, SoundCheck};
 pub use earcon::Earcon;
 pub use endpoint::{EndCause, EndpointEvent, EndpointOptions, Endpointer};
 pub use engine::RETRIES;

@@ -221,6 +221,28 @@ fn loudest(samples: &[i16]) -> f64 {
 }
 
 alone!(
+    checks,
+    the_sound_check_plays_a_tone_and_tells_what_the_microphone_heard
+);
+fn checks() {
+    let rig = rig(SPEECH, STUDIO);
+    on_the_loop(async {
+        // Quiet for the first part of the check, then a square wave of -20 dBFS.
+        let square = (0..48_000).map(|at| if at / 20 % 2 == 0 { 3_277 } else { -3_277 });
+        let room: Vec<i16> = std::iter::repeat_n(0, 6_400).chain(square).collect();
+        rig.card.say(&room);
+        let check = rig.audio.check().await;
+        assert_eq!(check.speaker, Ok(()));
+        let levels = check.microphone.expect("the microphone works");
+        assert!(levels.quiet_dbfs < -90.0, "{levels:?}");
+        assert!((-22.0..-19.0).contains(&levels.tone_dbfs), "{levels:?}");
+        let tone = earcon::test_tone(440.0, Duration::from_secs(1));
+        let (likeness, _) = find(&tone, &rig.card.heard());
+        assert!(likeness >= 0.99, "correlation {likeness}");
+    });
+}
+
+alone!(
     idles,
     an_open_microphone_with_voice_detection_takes_silence_for_silence
 );

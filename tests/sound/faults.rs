@@ -148,6 +148,11 @@ fn occupied() {
         let second = rig.audio.capture().await.err();
         assert!(matches!(second, Some(AudioError::Busy(_))), "{second:?}");
         drop(capture);
+        // Cancelled while it opens, at once or a little later, it is not left open.
+        for wait_us in [0, 50, 500, 5_000] {
+            let wait = Duration::from_micros(wait_us);
+            let _ = tokio::time::timeout(wait, rig.audio.capture()).await;
+        }
         rig.audio.capture().await.expect("its drop closed it");
     });
 }
