@@ -356,6 +356,13 @@ impl Importance {
         }
     }
 
+    pub fn named(name: &str) -> Option<Importance> {
+        Importance::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, importance)| *importance)
+    }
+
     /// What a rank is multiplied with.
     pub fn weight(self) -> f64 {
         match self {

@@ -69,34 +69,37 @@ pub fn search(
     if query.is_empty() {
         return Ok(Found::default());
     }
-    let pool = limit.max(SEARCH_CANDIDATES_MAX);
     let steps = [
         (Fit::All, Some(query.all())),
         (Fit::Stems, query.all_stems()),
         (Fit::Some, query.any()),
     ];
-    let mut found: Vec<(Fit, db::search::Match)> = Vec::new();
+    let mut found: Vec<Weighed> = Vec::new();
     let mut total = 0;
     for (fit, expression) in steps {
-        if found.len() >= HITS_ENOUGH {
+        if total >= HITS_ENOUGH {
             break;
         }
         let Some(expression) = expression else {
             continue;
         };
-        let matches = db::search::matches(connection, &expression, filter, pool)?;
-        let is_cut = matches.len() == pool;
-        for new in matches {
-            if !found.iter().any(|(_, known)| known.seq == new.seq) {
-                found.push((fit, new));
+        let mut best = Best::of(limit.max(SEARCH_CANDIDATES_MAX));
+        db::search::matches(connection, &expression, filter, |new| {
+            best.offer(Weighed {
+                fit,
+                weight: weight(&new, now),
+                found: new,
+            });
+        })?;
+        // Each step also finds what the steps before it found.
+        total = total.max(best.offered);
+        for new in best.kept() {
+            if !found.iter().any(|known| known.found.seq == new.found.seq) {
+                found.push(new);
             }
         }
-        total = match is_cut {
-            true => db::search::count(connection, &expression, filter)?,
-            false => found.len(),
-        };
     }
-    let hits = ranked(found, now)
+    let hits = ranked(found)
         .into_iter()
         .take(limit)
         .map(|ranked| hit(connection, query, ranked))
@@ -158,7 +161,7 @@ pub fn search_messages(
     found.truncate(limit);
     let best = found.first().map_or(1.0, |best| best.text_rank);
     let score = |(index, found): (usize, db::search::MessageMatch)| MessageHit {
-        score: match index < exact {
+        score: match index < exact || exact == 0 {
             true => (found.text_rank / best).min(1.0),
             false => 0.5 * (found.text_rank / best).min(1.0),
         },
@@ -171,6 +174,58 @@ pub fn search_messages(
     Ok(found.into_iter().enumerate().map(score).collect())
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Weighed {
+    fit: Fit,
+    weight: f64,
+    found: db::search::Match,
+}
+
+impl Weighed {
+    /// Best first: by trust, then pinned, then by weight; of equals the newer.
+    fn order(&self, other: &Weighed) -> std::cmp::Ordering {
+        let (a, b) = (&self.found, &other.found);
+        self.fit
+            .cmp(&other.fit)
+            .then(b.pinned.cmp(&a.pinned))
+            .then(other.weight.total_cmp(&self.weight))
+            .then(b.created_at.cmp(&a.created_at))
+            .then(b.seq.cmp(&a.seq))
+    }
+}
+
+/// The best of any number of matches, in bounded room.
+struct Best {
+    room: usize,
+    some: Vec<Weighed>,
+    offered: usize,
+}
+
+impl Best {
+    fn of(room: usize) -> Best {
+        Best {
+            room,
+            some: Vec::new(),
+            offered: 0,
+        }
+    }
+
+    fn offer(&mut self, new: Weighed) {
+        self.offered += 1;
+        self.some.push(new);
+        if self.some.len() >= 2 * self.room {
+            self.some.select_nth_unstable_by(self.room, Weighed::order);
+            self.some.truncate(self.room);
+        }
+    }
+
+    fn kept(mut self) -> Vec<Weighed> {
+        self.some.sort_by(Weighed::order);
+        self.some.truncate(self.room);
+        self.some
+    }
+}
+
 /// A match with its place decided.
 #[derive(Clone, Copy, Debug)]
 struct Ranked {
@@ -181,34 +236,24 @@ struct Ranked {
 }
 
 /// Orders matches and gives each its score.
-fn ranked(found: Vec<(Fit, db::search::Match)>, now: UnixMillis) -> Vec<Ranked> {
-    let mut weighed: Vec<(Fit, f64, db::search::Match)> = found
-        .into_iter()
-        .map(|(fit, found)| (fit, weight(&found, now), found))
-        .collect();
-    weighed.sort_by(|(fit_a, weight_a, a), (fit_b, weight_b, b)| {
-        fit_a
-            .cmp(fit_b)
-            .then(b.pinned.cmp(&a.pinned))
-            .then(weight_b.total_cmp(weight_a))
-            .then(b.created_at.cmp(&a.created_at))
-    });
+fn ranked(mut weighed: Vec<Weighed>) -> Vec<Ranked> {
+    weighed.sort_by(Weighed::order);
     let best = |wanted: Fit| {
         weighed
             .iter()
-            .filter(|(fit, ..)| *fit == wanted)
-            .map(|(_, weight, _)| *weight)
+            .filter(|one| one.fit == wanted)
+            .map(|one| one.weight)
             .fold(f64::MIN_POSITIVE, f64::max)
     };
     let best = [best(Fit::All), best(Fit::Stems), best(Fit::Some)];
     let ceiling = |fit: Fit| [1.0, 0.8, 0.5][fit as usize];
     let mut ranked: Vec<Ranked> = weighed
         .into_iter()
-        .map(|(fit, weight, found)| Ranked {
-            seq: found.seq,
-            fit,
-            score: ceiling(fit) * (weight / best[fit as usize]),
-            created_at: found.created_at,
+        .map(|one| Ranked {
+            seq: one.found.seq,
+            fit: one.fit,
+            score: ceiling(one.fit) * (one.weight / best[one.fit as usize]),
+            created_at: one.found.created_at,
         })
         .collect();
     // Order is decided above; scores must not contradict it, and the first has 1.
@@ -350,7 +395,12 @@ mod tests {
     }
 
     fn order(found: Vec<(Fit, db::search::Match)>) -> Vec<(i64, f64)> {
-        ranked(found, UnixMillis(0))
+        let weigh = |(fit, found): (Fit, db::search::Match)| Weighed {
+            fit,
+            weight: weight(&found, UnixMillis(0)),
+            found,
+        };
+        ranked(found.into_iter().map(weigh).collect())
             .into_iter()
             .map(|hit| (hit.seq, hit.score))
             .collect()
@@ -380,6 +430,22 @@ mod tests {
             (Fit::All, pinned),
         ]);
         assert_eq!(hits, [(3, 1.0), (2, 1.0), (1, 0.5)]);
+    }
+
+    #[test]
+    fn the_best_are_kept_whatever_comes_after_them() {
+        let mut best = Best::of(3);
+        for seq in 0..1_000 {
+            let rank = ((seq * 7_919) % 1_000) as f64;
+            best.offer(Weighed {
+                fit: Fit::All,
+                weight: rank,
+                found: found(seq, rank, 0),
+            });
+        }
+        assert_eq!(best.offered, 1_000);
+        let weights: Vec<f64> = best.kept().iter().map(|one| one.weight).collect();
+        assert_eq!(weights, [999.0, 998.0, 997.0]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The search indexes: entries written beside their rows, matches read, agreement checked.
 
+use super::text;
 use crate::clock::UnixMillis;
 use crate::store::{Connection, OptionalExtension, params};
 use crate::voice::error::VoiceError;
@@ -42,38 +43,27 @@ impl IndexCheck {
     }
 }
 
-/// Parameters 2 to 7; superseded rows are left out where only current ones are wanted.
-macro_rules! matching {
-    () => {
-        " FROM memory_index i JOIN memories m ON m.seq = i.rowid
-          WHERE memory_index MATCH ?1 AND m.is_archived = ?2
-            AND (?3 IS NULL OR m.category = ?3)
-            AND (?4 IS NULL OR m.created_at >= ?4)
-            AND (?5 IS NULL OR m.created_at < ?5)
-            AND (?6 IS NULL OR EXISTS (SELECT 1 FROM memory_tags mt JOIN tags t ON t.id = mt.tag_id
-                                       WHERE mt.memory_id = m.id AND t.name = ?6))
-            AND (?7 = 0 OR m.superseded_by IS NULL)"
-    };
-}
+/// bm25 with title x4, tags x3, summary x2, content x1. Not ordered here: how old and how
+/// important a memory is weighs too.
+const MATCHES: &str = "SELECT m.seq, m.importance, m.pinned, m.created_at,
+        -bm25(memory_index, 4.0, 3.0, 2.0, 1.0)
+    FROM memory_index i JOIN memories m ON m.seq = i.rowid
+    WHERE memory_index MATCH ?1 AND m.is_archived = ?2
+      AND (?3 IS NULL OR m.category = ?3)
+      AND (?4 IS NULL OR m.created_at >= ?4)
+      AND (?5 IS NULL OR m.created_at < ?5)
+      AND (?6 IS NULL OR EXISTS (SELECT 1 FROM memory_tags mt JOIN tags t ON t.id = mt.tag_id
+                                 WHERE mt.memory_id = m.id AND t.name = ?6))
+      AND (?7 = 0 OR m.superseded_by IS NULL)";
 
-/// bm25 with title x4, tags x3, summary x2, content x1.
-const BEST: &str = concat!(
-    "SELECT m.seq, m.importance, m.pinned, m.created_at,
-            -bm25(memory_index, 4.0, 3.0, 2.0, 1.0) AS text_rank",
-    matching!(),
-    " ORDER BY text_rank DESC, m.seq DESC LIMIT ?8"
-);
-
-const COUNT: &str = concat!("SELECT count(*)", matching!());
-
-/// The `limit` best matches of an FTS5 expression by text alone.
+/// Hands every memory that an FTS5 expression matches to `take`, in no particular order.
 pub fn matches(
     connection: &Connection,
     expression: &str,
     filter: &MemoryFilter,
-    limit: usize,
-) -> Result<Vec<Match>, VoiceError> {
-    let mut statement = connection.prepare_cached(BEST)?;
+    mut take: impl FnMut(Match),
+) -> Result<(), VoiceError> {
+    let mut statement = connection.prepare_cached(MATCHES)?;
     let mut rows = statement.query(params![
         expression,
         filter.archived,
@@ -82,23 +72,17 @@ pub fn matches(
         filter.until.map(|time| time.0),
         filter.tag,
         filter.current_only,
-        limit as i64,
     ])?;
-    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let importance: String = row.get(1)?;
-        found.push(Match {
+        take(Match {
             seq: row.get(0)?,
-            importance: Importance::NAMES
-                .iter()
-                .find(|(name, _)| *name == importance)
-                .map_or(Importance::Normal, |(_, importance)| *importance),
+            importance: Importance::named(&text(row, 1)?).unwrap_or_default(),
             pinned: row.get(2)?,
             created_at: UnixMillis(row.get(3)?),
             text_rank: row.get::<_, f64>(4)?.max(f64::MIN_POSITIVE),
         });
     }
-    Ok(found)
+    Ok(())
 }
 
 pub fn match_text(connection: &Connection, seq: i64) -> Result<MatchText, VoiceError> {
@@ -112,27 +96,6 @@ pub fn match_text(connection: &Connection, seq: i64) -> Result<MatchText, VoiceE
             category: row.get(3)?,
         })
     })?)
-}
-
-/// How many memories an expression matches.
-pub fn count(
-    connection: &Connection,
-    expression: &str,
-    filter: &MemoryFilter,
-) -> Result<usize, VoiceError> {
-    let count: i64 = connection.prepare_cached(COUNT)?.query_row(
-        params![
-            expression,
-            filter.archived,
-            filter.category,
-            filter.since.map(|time| time.0),
-            filter.until.map(|time| time.0),
-            filter.tag,
-            filter.current_only,
-        ],
-        |row| row.get(0),
-    )?;
-    Ok(count as usize)
 }
 
 /// A message that matched, as clients see it.

@@ -339,7 +339,8 @@ fn every_expression_a_query_gives_is_one_that_fts5_takes() {
             .flatten()
         {
             if !query.is_empty() {
-                let taken = search::matches(&connection, &expression, &MemoryFilter::default(), 5);
+                let taken =
+                    search::matches(&connection, &expression, &MemoryFilter::default(), |_| ());
                 assert!(taken.is_ok(), "{text:?} -> {expression}: {taken:?}");
             }
         }
