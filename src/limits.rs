@@ -215,3 +215,27 @@ pub const MICROPHONE_OPEN_MAX: Duration = Duration::from_secs(5);
 pub const SPOKEN_CHARS_MAX: usize = 16 * 1024;
 /// Sound sent to a client ahead of what it can have played.
 pub const CLIENT_SOUND_AHEAD: Duration = Duration::from_millis(1_000);
+/// Callers that wait for the end of a turn of the box's own microphone; beyond it "busy".
+pub const TURN_WAITERS_MAX: usize = 16;
+/// All kept recordings together; the oldest go first.
+pub const RECORDINGS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Text of one `/api/v1/synthesize`; its sound is held whole.
+pub const SYNTHESIZE_CHARS_MAX: usize = 2_000;
+/// Sound handed in whole is decoded on the loop up to this size, beyond it on a thread.
+pub const DECODE_ON_LOOP_BYTES_MAX: usize = 64 * 1024;
+/// Sound being decoded at a time; one more waits its turn.
+pub const DECODES_MAX: usize = 1;
+/// Sound of a client that waits for the listener; more ends the listening with an error.
+pub const CLIENT_SOUND_BUFFERED: Duration = Duration::from_secs(10);
+/// Text of one `/ws` message; close 1009.
+pub const VOICE_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// What one `/ws` client may have unread; then close 1013.
+pub const VOICE_QUEUE_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const VOICE_QUEUE_MESSAGES_MAX: usize = 4_096;
+/// Sound frames wait while a client has more than this unread, so that an interrupt is quick.
+pub const VOICE_SOUND_QUEUED_BYTES_MAX: usize = 16 * 1024;
+/// An answer's sound that is sent in one piece ends here; its text is whole.
+pub const VOICE_WHOLE_SOUND_MAX: Duration = Duration::from_secs(60);
+/// A lost socket's conversation waits this long for its client.
+pub const VOICE_RESUME_MAX: Duration = Duration::from_secs(30);
+pub const VOICE_PARKED_MAX: usize = 64;

@@ -14,6 +14,7 @@ use crate::store::StoreError;
 pub mod conversations;
 pub mod memories;
 pub mod search;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

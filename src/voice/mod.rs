@@ -15,6 +15,9 @@ use crate::store::Store;
 
 pub mod api;
 pub mod db;
+pub mod decode;
+pub mod device;
+mod device_api;
 pub mod dialogue;
 pub mod error;
 pub mod index;
@@ -23,17 +26,24 @@ pub mod memory;
 pub mod port;
 pub mod providers;
 pub mod recall;
+mod recordings;
 mod reply;
 pub mod rules;
 pub mod sentence;
 pub mod session;
 pub mod settings;
+pub mod socket;
 mod stages;
 pub mod timeline;
 pub mod turn;
 
+use device::{Device, DeviceParts};
 use dialogue::Dialogue;
+pub use providers::{EngineError, Engines};
+use session::Room;
 pub use settings::{EngineSettings, VoiceSettings};
+use socket::Sockets;
+use timeline::TurnLog;
 
 /// What the house hands to the room.
 pub struct VoiceParts {
@@ -49,23 +59,67 @@ pub struct VoiceParts {
 pub struct Voice {
     pub dialogue: Dialogue,
     pub settings: VoiceSettings,
+    pub device: Device,
+    pub sockets: Sockets,
+    room: Rc<Room>,
 }
 
 impl Voice {
+    /// Must be called on the loop; the box listens to nobody before it is asked to.
     pub fn start(parts: VoiceParts) -> Rc<Voice> {
+        let settings = parts.settings;
         let dialogue = Dialogue::start(
             parts.store.clone(),
             parts.bus.clone(),
             parts.clock.clone(),
-            &parts.settings,
+            &settings,
         );
+        let room = Rc::new(Room {
+            dialogue: dialogue.clone(),
+            engines: Engines::choose(&settings),
+            clock: parts.clock,
+            log: TurnLog::new(&parts.metrics),
+            settings: settings.clone(),
+        });
+        let device = Device::start(DeviceParts {
+            room: Rc::clone(&room),
+            audio: parts.audio,
+            bus: parts.bus.clone(),
+            store: parts.store,
+            data_dir: settings.data_dir.clone(),
+            recordings_kept_days: settings.recordings_kept_days,
+        });
         Rc::new(Voice {
             dialogue,
-            settings: parts.settings,
+            settings,
+            device,
+            sockets: Sockets::new(Rc::clone(&room), parts.bus),
+            room,
         })
     }
 
     pub fn routes(self: &Rc<Self>, router: &mut Router) {
-        api::routes(router, &self.dialogue, None);
+        let speaker = Rc::new(self.device.clone());
+        api::routes(router, &self.dialogue, Some(speaker));
+        device_api::routes(router, self);
+        self.sockets.routes(router);
+    }
+
+    /// Speech engines in use, and why there are none.
+    pub fn engines(&self) -> &Engines {
+        &self.room.engines
+    }
+
+    /// The times of the last turns.
+    pub fn turn_log(&self) -> &TurnLog {
+        &self.room.log
+    }
+}
+
+impl api::Speaker for Device {
+    fn say(&self, text: &str) {
+        if let Err(error) = Device::say(self, text) {
+            log::warn!("event=answer_not_spoken error=\"{error}\"");
+        }
     }
 }

@@ -108,6 +108,28 @@ impl Session {
     pub fn state(&self) -> State {
         self.state.get()
     }
+
+    pub fn downgrade(&self) -> WeakSession {
+        WeakSession {
+            asks: self.asks.downgrade(),
+            state: Rc::clone(&self.state),
+        }
+    }
+}
+
+/// Does not keep its session alive.
+pub struct WeakSession {
+    asks: mpsc::WeakSender<Ask>,
+    state: Rc<Cell<State>>,
+}
+
+impl WeakSession {
+    pub fn upgrade(&self) -> Option<Session> {
+        Some(Session {
+            asks: self.asks.upgrade()?,
+            state: Rc::clone(&self.state),
+        })
+    }
 }
 
 /// What a stage needs of the outside.

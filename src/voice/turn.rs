@@ -255,6 +255,11 @@ impl State {
         }
     }
 
+    /// The number the next turn will have.
+    pub fn next_turn(&self) -> Turn {
+        self.last_turn + 1
+    }
+
     fn hold_deadline(&self) -> Option<MonoMillis> {
         let pressed = self.button.pressed?;
         match self.phase {

@@ -1,0 +1,430 @@
+//! The box's own microphone and loudspeaker as an endpoint of the conversation.
+//!
+//! What happens is told on the bus topic `device`. Muting is kept in the store before it is
+//! acknowledged, survives a restart, and closes the microphone rather than ignoring it.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::db;
+use super::dialogue::{Answer, Dialogue, VoiceError};
+use super::port::{Ear, Mouth, News, Port, Work};
+use super::providers::Speech;
+use super::recordings::Recordings;
+use super::sentence::Sentence;
+use super::session::{Ask, Manner, Room, Session};
+use super::timeline::Timing;
+use super::turn::{Ends, Event, Phase, State, Tone, Turn};
+use crate::audio::earcon::EARCON_RATE_HZ;
+use crate::audio::{Audio, AudioError, AudioStatus, Capture, Earcon, FRAME_SAMPLES, Playback};
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::limits::TURN_WAITERS_MAX;
+use crate::store::Store;
+
+/// Bus topic of everything below.
+pub const TOPIC: &str = "device";
+const MUTED_KEY: &str = "device.muted";
+
+/// Clones share one device.
+#[derive(Clone)]
+pub struct Device {
+    session: Session,
+    port: Rc<DevicePort>,
+}
+
+/// One turn as whoever waited for it is told.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TurnRecord {
+    pub turn: Turn,
+    /// `answered`, `interrupted`, `nothing_heard` or `failed`.
+    pub result: &'static str,
+    /// What was understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+    /// What went wrong, also when the turn went on.
+    pub errors: Vec<TurnError>,
+    pub timing_ms: Timing,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TurnError {
+    pub code: &'static str,
+    pub message: String,
+}
+
+pub struct DeviceParts {
+    pub room: Rc<Room>,
+    pub audio: Audio,
+    pub bus: Bus,
+    pub store: Store,
+    pub data_dir: PathBuf,
+    pub recordings_kept_days: u32,
+}
+
+impl Device {
+    pub fn start(parts: DeviceParts) -> Device {
+        let muted = was_muted(&parts.store);
+        let port = Rc::new(DevicePort {
+            audio: parts.audio.clone(),
+            bus: parts.bus,
+            store: parts.store,
+            clock: parts.room.clock.clone(),
+            dialogue: parts.room.dialogue.clone(),
+            recordings: Recordings::start(
+                parts.data_dir,
+                parts.recordings_kept_days,
+                parts.room.clock.clone(),
+            ),
+            muted: Cell::new(muted),
+            record: RefCell::default(),
+            waiters: RefCell::default(),
+        });
+        let session = Session::start(parts.room, port.clone(), State::new(muted, false));
+        tokio::task::spawn_local(watch_cards(parts.audio, Rc::downgrade(&port)));
+        Device { session, port }
+    }
+
+    /// Listens for one spoken question and answers it aloud. The number of the turn.
+    pub fn listen(&self) -> Result<Turn, VoiceError> {
+        let state = self.session.state();
+        if state.muted {
+            return Err(VoiceError::Muted);
+        }
+        let turn = match state.phase {
+            Phase::Listening { turn, .. } => turn,
+            _ => state.next_turn(),
+        };
+        self.session.ask(Ask::Listen {
+            ends: Ends::BySilence,
+            manner: Manner {
+                speak: true,
+                ..Manner::default()
+            },
+        })?;
+        Ok(turn)
+    }
+
+    /// Says `text`, in place of whatever goes on.
+    pub fn say(&self, text: &str) -> Result<Turn, VoiceError> {
+        let turn = self.session.state().next_turn();
+        self.session.ask(Ask::Say(text.to_string()))?;
+        Ok(turn)
+    }
+
+    /// Ends whatever goes on.
+    pub fn stop(&self) -> Result<(), VoiceError> {
+        self.session.event(Event::Interrupt)
+    }
+
+    /// Kept when this returns.
+    pub async fn mute(&self, muted: bool) -> Result<(), VoiceError> {
+        keep_muted(&self.port.store, self.port.clock.wall(), muted).await?;
+        self.port.muted.set(muted);
+        self.session.event(Event::Mute(muted))
+    }
+
+    pub fn press(&self) -> Result<(), VoiceError> {
+        self.session.event(Event::Press)
+    }
+
+    pub fn release(&self) -> Result<(), VoiceError> {
+        self.session.event(Event::Release)
+    }
+
+    pub fn state(&self) -> State {
+        self.session.state()
+    }
+
+    pub fn audio(&self) -> AudioStatus {
+        self.port.audio.status()
+    }
+
+    /// Resolves when turn `from` or a later one has ended.
+    pub async fn ended(&self, from: Turn) -> Result<TurnRecord, VoiceError> {
+        let (sender, ended) = oneshot::channel();
+        {
+            let mut waiters = self.port.waiters.borrow_mut();
+            waiters.retain(|(_, waiter)| !waiter.is_closed());
+            if waiters.len() >= TURN_WAITERS_MAX {
+                return Err(VoiceError::Conflict(String::from(
+                    "too many callers wait for the box's microphone; try again in a moment",
+                )));
+            }
+            waiters.push((from, sender));
+        }
+        ended
+            .await
+            .map_err(|_| VoiceError::Timeout("the end of the turn"))
+    }
+}
+
+/// A box that cannot tell whether it was muted stays muted.
+fn was_muted(store: &Store) -> bool {
+    match store.read(|connection| db::settings::get(connection, MUTED_KEY)) {
+        Ok(value) => value.as_deref() == Some("1"),
+        Err(error) => {
+            log::warn!("event=mute_unknown effect=\"the microphone stays off\" error=\"{error}\"");
+            true
+        }
+    }
+}
+
+async fn keep_muted(
+    store: &Store,
+    now: crate::clock::UnixMillis,
+    muted: bool,
+) -> Result<(), VoiceError> {
+    let value = if muted { "1" } else { "0" };
+    store
+        .write(move |connection| db::settings::set(connection, MUTED_KEY, value, now))
+        .await
+}
+
+struct DevicePort {
+    audio: Audio,
+    bus: Bus,
+    store: Store,
+    clock: Clock,
+    dialogue: Dialogue,
+    recordings: Recordings,
+    /// What the store holds.
+    muted: Cell<bool>,
+    /// The turn under way.
+    record: RefCell<TurnRecord>,
+    waiters: RefCell<Vec<(Turn, oneshot::Sender<TurnRecord>)>>,
+}
+
+impl Port for DevicePort {
+    fn name(&self) -> &'static str {
+        "device"
+    }
+
+    fn tell(&self, news: &News<'_>) {
+        self.keep_record(news);
+        let (kind, payload) = match news {
+            News::State(state) => ("state", state_payload(state)),
+            News::Level { rms_db, voiced } => ("level", json!({"rms_db": rms_db, "vad": voiced})),
+            News::SpeechStart { at_ms } => ("speech_start", json!({"at_ms": at_ms})),
+            News::SpeechEnd { at_ms, cause } => {
+                ("speech_end", json!({"at_ms": at_ms, "cause": cause}))
+            }
+            News::Transcript { turn, text, .. } => {
+                ("transcript", json!({"turn": turn, "text": text}))
+            }
+            News::Token { .. } => return,
+            News::Sentence { turn, sentence } => (
+                "sentence",
+                json!({"turn": turn, "index": sentence.index, "text": sentence.text}),
+            ),
+            News::Answer { turn, answer } => {
+                ("answer", json!({"turn": turn, "text": answer.content}))
+            }
+            News::Error { turn, error } => {
+                let line = error.line();
+                log::warn!(
+                    "event=device_turn_error code={} message={:?}",
+                    line.code,
+                    line.message
+                );
+                let payload = json!({"turn": turn, "code": line.code, "message": line.message});
+                ("error", payload)
+            }
+            News::Tone(tone) => return self.sound(*tone),
+            News::Done {
+                turn,
+                message_id,
+                result,
+                timing,
+            } => (
+                "turn_done",
+                json!({"turn": turn, "message_id": message_id, "result": result.name(), "timing_ms": timing}),
+            ),
+        };
+        let key = (kind == "level").then_some(kind);
+        self.bus.publish_keyed(TOPIC, kind, key, payload);
+    }
+
+    fn ear(&self) -> Work<'_, Box<dyn Ear>> {
+        Box::pin(async {
+            let capture = self.audio.capture().await.map_err(audio_error)?;
+            Ok(Box::new(DeviceEar(capture)) as Box<dyn Ear>)
+        })
+    }
+
+    fn mouth(&self, _turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError> {
+        let playback = self.audio.play().map_err(audio_error)?;
+        Ok(Rc::new(DeviceMouth(playback)))
+    }
+
+    fn keep_muted(&self, muted: bool) {
+        if self.muted.replace(muted) == muted {
+            return;
+        }
+        let (store, now) = (self.store.clone(), self.clock.wall());
+        tokio::task::spawn_local(async move {
+            if let Err(error) = keep_muted(&store, now, muted).await {
+                log::warn!("event=mute_not_kept muted={muted} error=\"{error}\"");
+            }
+        });
+    }
+
+    fn set_volume(&self, percent: u8) {
+        self.audio.set_volume(percent);
+        self.dialogue.note_volume(percent);
+    }
+
+    fn keep_utterance(&self, samples: &[i16]) {
+        self.recordings.keep(samples);
+    }
+}
+
+impl DevicePort {
+    fn keep_record(&self, news: &News<'_>) {
+        let mut record = self.record.borrow_mut();
+        match news {
+            News::Transcript { text, .. } => record.text = Some(text.to_string()),
+            News::Answer { answer, .. } => record.answer = Some((*answer).clone()),
+            News::Error {
+                turn: Some(_),
+                error,
+            } => {
+                let line = error.line();
+                record.errors.push(TurnError {
+                    code: line.code,
+                    message: line.message,
+                });
+            }
+            News::Done {
+                turn,
+                result,
+                timing,
+                ..
+            } => {
+                let mut ended = std::mem::take(&mut *record);
+                ended.turn = *turn;
+                ended.result = result.name();
+                ended.timing_ms = *timing;
+                drop(record);
+                self.wake_waiters(&ended);
+            }
+            _ => {}
+        }
+    }
+
+    fn wake_waiters(&self, ended: &TurnRecord) {
+        let mut waiters = self.waiters.borrow_mut();
+        let (due, waiting): (Vec<_>, Vec<_>) =
+            waiters.drain(..).partition(|(from, _)| *from <= ended.turn);
+        *waiters = waiting;
+        for (_, waiter) in due {
+            let _ = waiter.send(ended.clone());
+        }
+    }
+
+    /// Plays a small sound beside whatever goes on.
+    fn sound(&self, tone: Tone) {
+        let earcon = match tone {
+            Tone::Listen => Earcon::Listen,
+            Tone::Done | Tone::Nothing => Earcon::Done,
+            Tone::Error => Earcon::Error,
+            Tone::Mute => Earcon::Mute,
+            Tone::Unmute => Earcon::Unmute,
+        };
+        play_earcon(&self.audio, earcon);
+    }
+}
+
+fn play_earcon(audio: &Audio, earcon: Earcon) {
+    let Ok(playback) = audio.play() else {
+        return;
+    };
+    tokio::task::spawn_local(async move {
+        let sound = async {
+            playback.write(&earcon.samples(), EARCON_RATE_HZ).await?;
+            playback.finished().await
+        };
+        // Without a speaker there is nobody to tell; its state is in the status already.
+        let _ = tokio::time::timeout(Duration::from_secs(3), sound).await;
+    });
+}
+
+/// Tells of a card that went and of its return.
+async fn watch_cards(audio: Audio, port: std::rc::Weak<DevicePort>) {
+    let mut watch = audio.watch();
+    let mut before = audio.status();
+    loop {
+        let now = watch.changed().await;
+        let Some(port) = port.upgrade() else {
+            return;
+        };
+        let lost =
+            |status: &AudioStatus| (status.input_error.is_some(), status.output_error.is_some());
+        if lost(&before) != lost(&now) {
+            let errors = [&now.input_error, &now.output_error];
+            log::warn!(
+                "event=sound_card input_error={:?} output_error={:?}",
+                errors[0],
+                errors[1]
+            );
+            port.bus.publish(TOPIC, "audio", json!(now));
+            let back = lost(&before).1 && !lost(&now).1 || lost(&before).0 && !lost(&now).0;
+            if back {
+                play_earcon(&port.audio, Earcon::Unmute);
+            }
+        }
+        before = now;
+    }
+}
+
+pub(super) fn state_payload(state: &State) -> serde_json::Value {
+    json!({
+        "state": state.phase.name(),
+        "turn": state.turn(),
+        "muted": state.muted,
+        "offline": state.offline,
+    })
+}
+
+struct DeviceEar(Capture);
+
+impl Ear for DeviceEar {
+    fn frame(&mut self) -> Work<'_, Option<[i16; FRAME_SAMPLES]>> {
+        Box::pin(async { self.0.frame().await.map(Some).map_err(audio_error) })
+    }
+}
+
+struct DeviceMouth(Playback);
+
+impl Mouth for DeviceMouth {
+    fn say<'a>(&'a self, _sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()> {
+        Box::pin(async {
+            let written = self.0.write(&speech.samples, speech.rate_hz).await;
+            written.map_err(audio_error)
+        })
+    }
+
+    fn finished(&self) -> Work<'_, ()> {
+        Box::pin(async { self.0.finished().await.map_err(audio_error) })
+    }
+
+    fn played(&self) -> Duration {
+        self.0.played()
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+fn audio_error(error: AudioError) -> VoiceError {
+    VoiceError::Audio(error.to_string())
+}

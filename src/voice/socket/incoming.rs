@@ -1,0 +1,238 @@
+//! Sound a client sends while it speaks: a bounded buffer between its frames and the listener.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+
+use crate::audio::vad::Vad;
+use crate::audio::{FRAME_SAMPLES, Resampler, SPEECH_RATE_HZ};
+use crate::limits::CLIENT_SOUND_BUFFERED;
+use crate::voice::dialogue::VoiceError;
+use crate::voice::port::{Ear, Work};
+
+/// Kept from before somebody speaks into the answer.
+const BARGE_IN_KEPT: usize = SPEECH_RATE_HZ as usize / 2;
+const BARGE_IN_SCORE: f32 = 0.8;
+/// 200 ms.
+const BARGE_IN_FRAMES: u32 = 13;
+/// Frames handed to the listener before other work gets its turn.
+const FRAMES_A_TURN: u32 = 32;
+
+pub struct Incoming {
+    samples: RefCell<VecDeque<i16>>,
+    resampler: RefCell<Option<Resampler>>,
+    ended: Cell<bool>,
+    overrun: Cell<bool>,
+    changed: Notify,
+    barge_in: RefCell<BargeIn>,
+}
+
+struct BargeIn {
+    vad: Vad,
+    rest: Vec<i16>,
+    voiced: u32,
+}
+
+impl Incoming {
+    pub fn new() -> Incoming {
+        Incoming {
+            samples: RefCell::default(),
+            resampler: RefCell::default(),
+            ended: Cell::new(true),
+            overrun: Cell::new(false),
+            changed: Notify::new(),
+            barge_in: RefCell::new(BargeIn {
+                vad: Vad::new(),
+                rest: Vec::new(),
+                voiced: 0,
+            }),
+        }
+    }
+
+    /// Sound of a new utterance comes, at `rate_hz`.
+    pub fn begin(&self, rate_hz: u32) {
+        self.samples.borrow_mut().clear();
+        let other_rate = rate_hz != SPEECH_RATE_HZ;
+        let resampler = other_rate.then(|| Resampler::new(rate_hz, SPEECH_RATE_HZ));
+        *self.resampler.borrow_mut() = resampler;
+        self.ended.set(false);
+        self.overrun.set(false);
+    }
+
+    /// Takes s16le sound; what comes faster than it is heard by far ends the listening.
+    pub fn push(&self, bytes: &[u8]) {
+        let (pairs, _) = bytes.as_chunks::<2>();
+        let mut fresh: Vec<i16> = pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+        if let Some(resampler) = &mut *self.resampler.borrow_mut() {
+            let given = std::mem::take(&mut fresh);
+            resampler.process(&given, &mut fresh);
+        }
+        let mut samples = self.samples.borrow_mut();
+        let bound = CLIENT_SOUND_BUFFERED.as_secs() as usize * SPEECH_RATE_HZ as usize;
+        if samples.len() + fresh.len() > bound {
+            self.overrun.set(true);
+        } else {
+            samples.extend(fresh);
+        }
+        self.changed.notify_one();
+    }
+
+    /// What came last belongs to the next listening.
+    pub fn reopen(&self) {
+        self.ended.set(false);
+        self.overrun.set(false);
+    }
+
+    /// That was all.
+    pub fn end(&self) {
+        self.ended.set(true);
+        self.changed.notify_one();
+    }
+
+    /// Whether a stream is open.
+    pub fn is_open(&self) -> bool {
+        !self.ended.get()
+    }
+
+    /// While nobody listens: keeps only the newest sound.
+    pub fn keep_newest(&self) {
+        let mut samples = self.samples.borrow_mut();
+        let surplus = samples.len().saturating_sub(BARGE_IN_KEPT);
+        samples.drain(..surplus);
+    }
+
+    /// Looks for speech in what just came while the answer is spoken.
+    pub fn is_barge_in(&self, bytes: &[u8]) -> bool {
+        let mut barge_in = self.barge_in.borrow_mut();
+        let BargeIn { vad, rest, voiced } = &mut *barge_in;
+        let (pairs, _) = bytes.as_chunks::<2>();
+        rest.extend(pairs.iter().map(|pair| i16::from_le_bytes(*pair)));
+        let (frames, left) = rest.as_chunks::<FRAME_SAMPLES>();
+        for frame in frames {
+            let loud = vad.score(frame) >= BARGE_IN_SCORE;
+            *voiced = if loud { *voiced + 1 } else { 0 };
+        }
+        let left = left.to_vec();
+        *rest = left;
+        let spoken = *voiced >= BARGE_IN_FRAMES;
+        if spoken {
+            *voiced = 0;
+        }
+        spoken
+    }
+}
+
+/// The listener's end of [`Incoming`].
+pub struct StreamEar {
+    incoming: Rc<Incoming>,
+    since_pause: u32,
+}
+
+impl StreamEar {
+    pub fn new(incoming: Rc<Incoming>) -> StreamEar {
+        StreamEar {
+            incoming,
+            since_pause: 0,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<[i16; FRAME_SAMPLES]>, VoiceError> {
+        self.since_pause += 1;
+        if self.since_pause >= FRAMES_A_TURN {
+            self.since_pause = 0;
+            tokio::task::yield_now().await;
+        }
+        loop {
+            if self.incoming.overrun.get() {
+                return Err(VoiceError::Invalid(format!(
+                    "more than {} s of sound came at once; send it as it is spoken",
+                    CLIENT_SOUND_BUFFERED.as_secs()
+                )));
+            }
+            if let Some(frame) = self.take() {
+                return Ok(Some(frame));
+            }
+            if self.incoming.ended.get() {
+                return Ok(None);
+            }
+            self.incoming.changed.notified().await;
+        }
+    }
+
+    /// A whole frame; at the stream's end also its rest, filled up with silence.
+    fn take(&self) -> Option<[i16; FRAME_SAMPLES]> {
+        let mut samples = self.incoming.samples.borrow_mut();
+        if samples.is_empty() || samples.len() < FRAME_SAMPLES && !self.incoming.ended.get() {
+            return None;
+        }
+        let mut frame = [0; FRAME_SAMPLES];
+        let count = samples.len().min(FRAME_SAMPLES);
+        for (slot, sample) in frame.iter_mut().zip(samples.drain(..count)) {
+            *slot = sample;
+        }
+        Some(frame)
+    }
+}
+
+impl Ear for StreamEar {
+    fn frame(&mut self) -> Work<'_, Option<[i16; FRAME_SAMPLES]>> {
+        Box::pin(self.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(incoming: &Rc<Incoming>) -> Result<usize, VoiceError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut ear = StreamEar::new(Rc::clone(incoming));
+            let mut count = 0;
+            while ear.frame().await?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
+    #[test]
+    fn sound_comes_out_in_whole_frames_and_its_rest_at_the_end() {
+        let incoming = Rc::new(Incoming::new());
+        incoming.begin(16_000);
+        for _ in 0..5 {
+            incoming.push(&[0; 640]);
+        }
+        incoming.end();
+        assert_eq!(frames(&incoming), Ok(7), "1600 samples are 6.25 frames");
+    }
+
+    #[test]
+    fn sound_of_another_rate_is_brought_to_the_speech_rate() {
+        let incoming = Rc::new(Incoming::new());
+        incoming.begin(48_000);
+        for _ in 0..50 {
+            incoming.push(&[0; 1_920]);
+        }
+        incoming.end();
+        let count = frames(&incoming).expect("frames");
+        assert!(
+            (60..=63).contains(&count),
+            "a second is 62.5 frames, not {count}"
+        );
+    }
+
+    #[test]
+    fn a_flood_of_sound_is_refused() {
+        let incoming = Rc::new(Incoming::new());
+        incoming.begin(16_000);
+        for _ in 0..100 {
+            incoming.push(&[0; 32_000]);
+        }
+        assert!(matches!(frames(&incoming), Err(VoiceError::Invalid(_))));
+    }
+}

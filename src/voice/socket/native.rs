@@ -1,0 +1,568 @@
+//! The native dialect of `/ws`: states, sound both ways as frames, interrupts, a way back after a
+//! lost socket.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::incoming::{Incoming, StreamEar};
+use super::wire::{
+    self, AudioStart, Command, EndedBy, FRAME_MS_MAX, FRAME_MS_MIN, Hello, Order, Place, Reason,
+    Speak,
+};
+use super::{Door, Link, pong};
+use crate::limits::{
+    CLIENT_SOUND_AHEAD, CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX, VOICE_RESUME_MAX,
+    VOICE_SOUND_QUEUED_BYTES_MAX,
+};
+use crate::server::websocket::{Frame, Message};
+use crate::voice::dialogue::VoiceError;
+use crate::voice::port::{Ear, Mouth, News, Port, Work};
+use crate::voice::providers::Speech;
+use crate::voice::sentence::Sentence;
+use crate::voice::session::{Ask, Manner, Session};
+use crate::voice::turn::{Ends, Event, Phase, State, Turn, TurnResult};
+
+const PROTO: u32 = 2;
+/// Sound of one frame to the client.
+const SPEAKER_FRAME: Duration = Duration::from_millis(100);
+/// How often a client that reads slowly is looked at again.
+const SLOW_READER_PAUSE: Duration = Duration::from_millis(10);
+
+pub(super) struct Native {
+    door: Rc<Door>,
+    id: String,
+    port: Rc<NativePort>,
+    session: Session,
+    stream: Option<Stream>,
+    /// Forwards bus events while the client wants them.
+    watching: Option<Watching>,
+}
+
+/// The microphone stream of the client.
+#[derive(Clone, Copy)]
+struct Stream {
+    id: u16,
+    rate_hz: u32,
+    order: Order,
+}
+
+/// A conversation without its socket.
+pub(super) struct Parked {
+    port: Rc<NativePort>,
+    session: Session,
+    stream: Option<Stream>,
+}
+
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Native {
+    pub fn start(link: &Rc<Link>, door: &Rc<Door>) -> Native {
+        let port = Rc::new(NativePort {
+            link: Rc::clone(link),
+            incoming: Rc::new(Incoming::new()),
+            plays: Cell::new(false),
+            aec: Cell::new(false),
+            barging: Cell::new(false),
+            stream: Cell::new(0),
+            mouth: RefCell::default(),
+        });
+        let room = Rc::clone(&door.shared.room);
+        let session = Session::start(room, port.clone(), State::new(false, false));
+        Native {
+            door: Rc::clone(door),
+            id: fresh_session_id(),
+            port,
+            session,
+            stream: None,
+            watching: None,
+        }
+    }
+
+    pub fn message(&mut self, message: Message<'_>) {
+        let result = match message {
+            Message::Text(text) => match wire::parse_command(text) {
+                Ok(command) => self.command(command),
+                Err(error) => Err(VoiceError::Invalid(error.to_string())),
+            },
+            Message::Binary(bytes) => self.sound(bytes),
+        };
+        if let Err(error) = result {
+            self.port.error(None, &error);
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), VoiceError> {
+        match command {
+            Command::Hello(hello) => self.hello(hello),
+            Command::AudioStart(start) => self.audio_start(start),
+            Command::AudioEnd { stream, cancel } => self.audio_end(stream, cancel),
+            Command::Text {
+                text,
+                conversation_id,
+                speak,
+            } => {
+                self.begin_turn()?;
+                let manner = self.manner(conversation_id, None, speak.as_ref());
+                self.session.ask(Ask::Text { text, manner })
+            }
+            Command::Interrupt { turn, reason } => {
+                if turn.is_some() && turn != self.session.state().turn() {
+                    return Ok(());
+                }
+                if reason == Reason::Bargein {
+                    self.door.shared.room.log.barge_in();
+                }
+                self.session.event(Event::Interrupt)
+            }
+            Command::Played { turn, sentence, ms } => {
+                self.port.played(turn, sentence, Duration::from_millis(ms));
+                Ok(())
+            }
+            Command::Mute { muted } => self.session.event(Event::Mute(muted)),
+            Command::Subscribe { events } => self.subscribe(&events),
+            Command::Ping {} => {
+                self.port.link.send_json(&pong(&self.door.shared.room));
+                Ok(())
+            }
+        }
+    }
+
+    fn hello(&mut self, hello: Hello) -> Result<(), VoiceError> {
+        if hello.proto != PROTO {
+            return Err(VoiceError::Invalid(format!(
+                "proto: this box speaks {PROTO}, {} was asked for",
+                hello.proto
+            )));
+        }
+        let resumed = hello
+            .resume
+            .is_some_and(|resume| self.resume(resume.session));
+        let plays = |format: &String| format.starts_with("pcm16");
+        self.port.plays.set(hello.caps.play.iter().any(plays));
+        self.port.aec.set(hello.caps.aec);
+        let state = self.session.state();
+        let room = &self.door.shared.room;
+        self.port.link.send_json(&json!({
+            "type": "hello",
+            "proto": PROTO,
+            "session": self.id,
+            "resumed": resumed,
+            "state": state.phase.name(),
+            "muted": state.muted,
+            "settings": {
+                "end_silence_ms": room.settings.end_silence.as_millis() as u64,
+                "stt": room.engines.stt.is_ok(),
+                "tts": room.engines.tts.is_ok(),
+            },
+            "server_time": room.clock.wall().rfc3339(),
+        }));
+        Ok(())
+    }
+
+    /// Takes up a conversation whose socket was lost.
+    fn resume(&mut self, id: String) -> bool {
+        let Some(parked) = self.door.shared.parked.borrow_mut().remove(&id) else {
+            return false;
+        };
+        let socket = self.port.link.0.borrow_mut().take();
+        *parked.port.link.0.borrow_mut() = socket;
+        self.id = id;
+        self.port = parked.port;
+        self.session = parked.session;
+        self.stream = parked.stream;
+        true
+    }
+
+    /// The socket is gone: what was being said is kept for a while.
+    pub fn lost(self) {
+        let listening = matches!(self.session.state().phase, Phase::Listening { .. });
+        let mut parked = self.door.shared.parked.borrow_mut();
+        if !listening || parked.len() >= VOICE_PARKED_MAX {
+            return;
+        }
+        self.port.link.0.borrow_mut().take();
+        let resumable = Parked {
+            port: Rc::clone(&self.port),
+            session: self.session.clone(),
+            stream: self.stream,
+        };
+        parked.insert(self.id.clone(), resumable);
+        drop(parked);
+        let (shared, id) = (Rc::clone(&self.door.shared), self.id.clone());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(VOICE_RESUME_MAX).await;
+            shared.parked.borrow_mut().remove(&id);
+        });
+    }
+
+    fn begin_turn(&self) -> Result<(), VoiceError> {
+        let counted = self.door.take_turn();
+        counted.map_err(|error| VoiceError::Conflict(error.message.into_owned()))
+    }
+
+    fn manner(
+        &self,
+        conversation: Option<String>,
+        language: Option<String>,
+        speak: Option<&Speak>,
+    ) -> Manner {
+        Manner {
+            conversation,
+            speak: speak.map_or(self.port.plays.get(), Speak::wanted),
+            language,
+        }
+    }
+
+    fn audio_start(&mut self, start: AudioStart) -> Result<(), VoiceError> {
+        if start.format != "s16le" || !(8_000..=48_000).contains(&start.rate) {
+            return Err(VoiceError::Invalid(format!(
+                "format and rate: s16le at 8000 to 48000 Hz is understood, {} at {} was sent",
+                start.format, start.rate
+            )));
+        }
+        self.begin_turn()?;
+        self.session.event(Event::Interrupt)?;
+        self.stream = Some(Stream {
+            id: start.stream,
+            rate_hz: start.rate,
+            order: Order::new(),
+        });
+        self.port.stream.set(start.stream);
+        self.port.barging.set(true);
+        self.port.incoming.begin(start.rate);
+        let ends = match start.endpoint {
+            EndedBy::Server => Ends::BySilence,
+            EndedBy::Client => Ends::ByHand,
+        };
+        let manner = self.manner(start.conversation_id, start.language, start.speak.as_ref());
+        self.session.ask(Ask::Listen { ends, manner })
+    }
+
+    fn audio_end(&mut self, stream: u16, cancel: bool) -> Result<(), VoiceError> {
+        if self.stream.is_none_or(|open| open.id != stream) {
+            return Ok(());
+        }
+        self.stream = None;
+        if cancel {
+            return self.session.event(Event::Interrupt);
+        }
+        self.port.incoming.end();
+        Ok(())
+    }
+
+    fn sound(&mut self, bytes: &[u8]) -> Result<(), VoiceError> {
+        let frame = wire::parse_sound_frame(bytes)
+            .map_err(|error| VoiceError::Invalid(error.to_string()))?;
+        let Some(stream) = self.stream.as_mut().filter(|open| open.id == frame.stream) else {
+            return Ok(());
+        };
+        let ms = frame.payload.len() as u64 / 2 * 1000 / u64::from(stream.rate_hz);
+        if ms > FRAME_MS_MAX || ms < FRAME_MS_MIN && !frame.last {
+            return Err(VoiceError::Invalid(format!(
+                "a sound frame holds {FRAME_MS_MIN} to {FRAME_MS_MAX} ms, {ms} ms came"
+            )));
+        }
+        match stream.order.place(frame.seq, ms) {
+            Place::Old => return Ok(()),
+            Place::Gap => {
+                self.stream = None;
+                self.session.event(Event::Interrupt)?;
+                return Err(VoiceError::Invalid(String::from(
+                    "seq: too much sound was lost; begin a new stream",
+                )));
+            }
+            Place::Next { lost } => {
+                for _ in 0..lost {
+                    self.take(&vec![0; frame.payload.len()])?;
+                }
+                self.take(frame.payload)?;
+            }
+        }
+        if frame.last {
+            return self.audio_end(frame.stream, false);
+        }
+        Ok(())
+    }
+
+    /// Sound for the listener, or, while the answer is spoken, somebody speaking into it.
+    fn take(&self, payload: &[u8]) -> Result<(), VoiceError> {
+        let incoming = &self.port.incoming;
+        match self.session.state().phase {
+            Phase::Thinking { .. } | Phase::Speaking { .. } if self.port.aec.get() => {
+                incoming.push(payload);
+                incoming.keep_newest();
+                if incoming.is_barge_in(payload) {
+                    self.port.barging.set(true);
+                    incoming.reopen();
+                    return self.session.event(Event::BargeIn);
+                }
+                Ok(())
+            }
+            _ if incoming.is_open() => {
+                incoming.push(payload);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn subscribe(&mut self, events: &[String]) -> Result<(), VoiceError> {
+        self.watching = None;
+        if !events
+            .iter()
+            .any(|name| name == super::super::device::TOPIC)
+        {
+            return Ok(());
+        }
+        let subscription = self
+            .door
+            .shared
+            .bus
+            .subscribe(super::super::device::TOPIC, None);
+        let mut subscription = subscription
+            .map_err(|_| VoiceError::Conflict(String::from("too many topics are followed")))?;
+        let link = Rc::clone(&self.port.link);
+        self.watching = Some(Watching(tokio::task::spawn_local(async move {
+            while let Ok(event) = subscription.next().await {
+                let value = json!({"type": "notice", "source": "device", "event": event.kind, "data": event.payload});
+                link.send_json(&value);
+            }
+        })));
+        Ok(())
+    }
+}
+
+fn fresh_session_id() -> String {
+    let mut random = [0; 8];
+    // Without randomness the id is a fixed one: it can then not be resumed by two, and no more.
+    let _ = getrandom::fill(&mut random);
+    format!("ses_{:016x}", u64::from_ne_bytes(random))
+}
+
+pub(super) struct NativePort {
+    link: Rc<Link>,
+    incoming: Rc<Incoming>,
+    plays: Cell<bool>,
+    aec: Cell<bool>,
+    /// The turn that ends next makes room for sound that is already there.
+    barging: Cell<bool>,
+    stream: Cell<u16>,
+    mouth: RefCell<Option<Rc<NativeMouth>>>,
+}
+
+impl NativePort {
+    fn error(&self, turn: Option<Turn>, error: &VoiceError) {
+        let line = error.line();
+        self.link.send_json(&json!({
+            "type": "error",
+            "code": line.code,
+            "message": line.message,
+            "turn": turn,
+            "retryable": line.retry_after_s.is_some(),
+        }));
+    }
+
+    fn played(&self, turn: Turn, sentence: usize, heard: Duration) {
+        if let Some(mouth) = &*self.mouth.borrow()
+            && mouth.turn == turn
+        {
+            let sentences = mouth.sentences.borrow();
+            let before: Duration = sentences.iter().take(sentence).sum();
+            let length = sentences.get(sentence).copied().unwrap_or_default();
+            mouth.heard.set(Some(before + heard.min(length)));
+        }
+    }
+
+    fn message_of(&self, news: &News<'_>) -> Option<Value> {
+        Some(match news {
+            News::State(state) => json!({
+                "type": "state", "state": state.phase.name(), "turn": state.turn(), "muted": state.muted,
+            }),
+            News::Level { rms_db, voiced } => {
+                // The first thing a slow reader does without.
+                if self.link.queued_bytes() > CONSUMER_QUEUE_BYTES_MAX {
+                    return None;
+                }
+                json!({"type": "level", "rms_db": rms_db, "vad": voiced})
+            }
+            News::SpeechStart { at_ms } => {
+                json!({"type": "speech_start", "stream": self.stream.get(), "at_ms": at_ms})
+            }
+            News::SpeechEnd { at_ms, cause } => json!({
+                "type": "speech_end", "stream": self.stream.get(), "at_ms": at_ms, "cause": cause,
+            }),
+            News::Transcript {
+                turn,
+                text,
+                language,
+            } => json!({"type": "transcript", "turn": turn, "text": text, "language": language}),
+            News::Token { turn, text } => json!({"type": "token", "turn": turn, "text": text}),
+            News::Sentence { turn, sentence } => json!({
+                "type": "sentence", "turn": turn, "index": sentence.index, "text": sentence.text,
+            }),
+            News::Answer { answer, .. } => {
+                let saved = answer.memory_saved.as_ref()?;
+                json!({
+                    "type": "memory_saved", "id": saved.id, "title": saved.title,
+                    "category": saved.category,
+                })
+            }
+            News::Error { turn, error } => {
+                self.error(*turn, error);
+                return None;
+            }
+            News::Tone(_) => return None,
+            News::Done {
+                turn,
+                message_id,
+                result,
+                timing,
+            } => json!({
+                "type": "turn_done", "turn": turn, "message_id": message_id,
+                "interrupted": *result == TurnResult::Interrupted, "result": result.name(),
+                "timing_ms": timing,
+            }),
+        })
+    }
+}
+
+impl Port for NativePort {
+    fn name(&self) -> &'static str {
+        "ws_native"
+    }
+
+    fn tell(&self, news: &News<'_>) {
+        if let Some(message) = self.message_of(news) {
+            self.link.send_json(&message);
+        }
+        match news {
+            News::Done { .. } => {
+                self.mouth.borrow_mut().take();
+                if !self.barging.get() {
+                    self.incoming.end();
+                }
+            }
+            News::State(state) if matches!(state.phase, Phase::Listening { .. }) => {
+                self.barging.set(false);
+            }
+            _ => {}
+        }
+    }
+
+    fn ear(&self) -> Work<'_, Box<dyn Ear>> {
+        let ear = StreamEar::new(Rc::clone(&self.incoming));
+        Box::pin(async { Ok(Box::new(ear) as Box<dyn Ear>) })
+    }
+
+    fn mouth(&self, turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError> {
+        let mouth = Rc::new(NativeMouth {
+            link: Rc::clone(&self.link),
+            turn,
+            seq: Cell::new(0),
+            began: Cell::new(None),
+            sent: Cell::new(Duration::ZERO),
+            heard: Cell::new(None),
+            sentences: RefCell::default(),
+            stopped: Cell::new(false),
+        });
+        *self.mouth.borrow_mut() = Some(Rc::clone(&mouth));
+        Ok(mouth)
+    }
+}
+
+/// Sound as frames, not much further ahead than the client can have played.
+struct NativeMouth {
+    link: Rc<Link>,
+    turn: Turn,
+    seq: Cell<u32>,
+    began: Cell<Option<Instant>>,
+    sent: Cell<Duration>,
+    /// What the client says it has played.
+    heard: Cell<Option<Duration>>,
+    sentences: RefCell<Vec<Duration>>,
+    stopped: Cell<bool>,
+}
+
+impl NativeMouth {
+    async fn send(&self, sentence: &Sentence, speech: &Speech) {
+        self.sentences.borrow_mut().push(speech.duration());
+        let (turn, index) = (self.turn, sentence.index);
+        self.link.send_json(&json!({
+            "type": "audio_begin", "turn": turn, "index": index, "format": "s16le",
+            "rate": speech.rate_hz,
+        }));
+        let frame_samples =
+            (speech.rate_hz as usize * SPEAKER_FRAME.as_millis() as usize / 1000).max(1);
+        let mut chunks = speech.samples.chunks(frame_samples).peekable();
+        while let Some(chunk) = chunks.next() {
+            self.wait_for_room().await;
+            if self.stopped.get() {
+                return;
+            }
+            let last = chunks.peek().is_none();
+            let head = wire::speaker_head(last, turn as u16, self.seq.get());
+            let bytes: Vec<u8> = chunk
+                .iter()
+                .flat_map(|sample| sample.to_le_bytes())
+                .collect();
+            self.link.send(Frame::binary(&[&head, &bytes]));
+            self.seq.set(self.seq.get().wrapping_add(1));
+            let length = chunk.len() as f64 / f64::from(speech.rate_hz.max(1));
+            self.sent
+                .set(self.sent.get() + Duration::from_secs_f64(length));
+        }
+        self.link
+            .send_json(&json!({"type": "audio_done", "turn": turn, "index": index}));
+    }
+
+    async fn wait_for_room(&self) {
+        let began = self.began.get().unwrap_or_else(Instant::now);
+        self.began.set(Some(began));
+        let ahead = self.sent.get().saturating_sub(CLIENT_SOUND_AHEAD);
+        tokio::time::sleep_until(began + ahead).await;
+        while self.link.queued_bytes() > VOICE_SOUND_QUEUED_BYTES_MAX && !self.stopped.get() {
+            tokio::time::sleep(SLOW_READER_PAUSE).await;
+        }
+    }
+}
+
+impl Mouth for NativeMouth {
+    fn say<'a>(&'a self, sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()> {
+        Box::pin(async {
+            self.send(sentence, speech).await;
+            Ok(())
+        })
+    }
+
+    fn finished(&self) -> Work<'_, ()> {
+        Box::pin(async {
+            if let Some(began) = self.began.get() {
+                tokio::time::sleep_until(began + self.sent.get()).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn played(&self) -> Duration {
+        let elapsed = self
+            .began
+            .get()
+            .map_or(Duration::ZERO, |began| began.elapsed());
+        self.heard.get().unwrap_or(elapsed).min(self.sent.get())
+    }
+
+    fn stop(&self) {
+        self.stopped.set(true);
+    }
+}

@@ -1,0 +1,375 @@
+//! The two older dialects of `/ws`: *document* (whole messages) and *stream* (sound as it comes).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::incoming::{Incoming, StreamEar};
+use super::{Door, Link, pong};
+use crate::audio::{SPEECH_RATE_HZ, resample, wav};
+use crate::limits::{VOICE_WHOLE_SOUND_MAX, WS_COMMANDS_MAX};
+use crate::server::websocket::{Frame, Message};
+use crate::voice::decode::{Source, decode};
+use crate::voice::dialogue::VoiceError;
+use crate::voice::port::{Ear, Mouth, News, Port, Work};
+use crate::voice::providers::Speech;
+use crate::voice::sentence::Sentence;
+use crate::voice::session::{Ask, Manner, Session, WeakSession};
+use crate::voice::turn::{Ends, Event, Phase, State, Turn};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Document,
+    Stream,
+}
+
+/// A client's whole side.
+pub(super) struct Plain {
+    door: Rc<Door>,
+    port: Rc<PlainPort>,
+    session: Session,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Said {
+    Audio {
+        data: String,
+    },
+    Text {
+        data: Option<String>,
+        text: Option<String>,
+    },
+    Config {
+        data: Config,
+    },
+    Interrupt {},
+    Ping {},
+}
+
+#[derive(Deserialize)]
+struct Config {
+    sample_rate: u32,
+}
+
+impl Plain {
+    pub fn start(link: &Rc<Link>, door: &Rc<Door>, style: Style) -> Plain {
+        let port = Rc::new(PlainPort {
+            link: Rc::clone(link),
+            style,
+            incoming: Rc::new(Incoming::new()),
+            rate_hz: Cell::new(SPEECH_RATE_HZ),
+            session: RefCell::default(),
+            waiting: RefCell::default(),
+            busy: Cell::new(false),
+        });
+        let room = Rc::clone(&door.shared.room);
+        let session = Session::start(room, port.clone(), State::new(false, false));
+        *port.session.borrow_mut() = Some(session.downgrade());
+        Plain {
+            door: Rc::clone(door),
+            port,
+            session,
+        }
+    }
+
+    pub fn message(&mut self, message: Message<'_>) {
+        let result = match message {
+            Message::Binary(bytes) if bytes.starts_with(b"RIFF") => {
+                self.utterance(Source::Wav(bytes.to_vec()))
+            }
+            Message::Binary(bytes) => self.sound(bytes),
+            Message::Text(text) if text.trim() == "interrupt" => self.interrupt(),
+            Message::Text(text) => match serde_json::from_str(text) {
+                Ok(said) => self.said(said),
+                Err(error) => Err(VoiceError::Invalid(format!(
+                    "no message of this dialect: {error}"
+                ))),
+            },
+        };
+        if let Err(error) = result {
+            self.port.error(&error);
+        }
+    }
+
+    fn said(&mut self, said: Said) -> Result<(), VoiceError> {
+        match said {
+            Said::Audio { data } => self.utterance(Source::Base64(data)),
+            Said::Text { data, text } => {
+                let text = data.or(text).ok_or_else(|| {
+                    VoiceError::Invalid(String::from("text: the words are missing"))
+                })?;
+                self.begin_turn()?;
+                let speak = self.port.style == Style::Stream;
+                self.port.ask(
+                    &self.session,
+                    Ask::Text {
+                        text,
+                        manner: manner(speak),
+                    },
+                )
+            }
+            Said::Config { data } if (8_000..=48_000).contains(&data.sample_rate) => {
+                self.port.rate_hz.set(data.sample_rate);
+                Ok(())
+            }
+            Said::Config { data } => Err(VoiceError::Invalid(format!(
+                "sample_rate: 8000 to 48000 are allowed, {} was sent",
+                data.sample_rate
+            ))),
+            Said::Interrupt {} => self.interrupt(),
+            Said::Ping {} => {
+                self.port.link.send_json(&pong(&self.door.shared.room));
+                Ok(())
+            }
+        }
+    }
+
+    fn interrupt(&mut self) -> Result<(), VoiceError> {
+        self.port.waiting.borrow_mut().clear();
+        self.session.event(Event::Interrupt)
+    }
+
+    fn begin_turn(&self) -> Result<(), VoiceError> {
+        let counted = self.door.take_turn();
+        counted.map_err(|error| VoiceError::Conflict(error.message.into_owned()))
+    }
+
+    /// Decoded beside the loop, then asked in the order of arrival.
+    fn utterance(&mut self, source: Source) -> Result<(), VoiceError> {
+        self.begin_turn()?;
+        let (port, session) = (Rc::clone(&self.port), self.session.downgrade());
+        tokio::task::spawn_local(async move {
+            let decoded = decode(source).await;
+            let Some(session) = session.upgrade() else {
+                return;
+            };
+            let asked = match decoded {
+                Ok(samples) if samples.is_empty() => {
+                    Err(VoiceError::Invalid(String::from("the sound is empty")))
+                }
+                Ok(samples) => port.ask(
+                    &session,
+                    Ask::Utterance {
+                        samples,
+                        manner: manner(true),
+                    },
+                ),
+                Err(error) => Err(VoiceError::Invalid(error.to_string())),
+            };
+            if let Err(error) = asked {
+                port.error(&error);
+            }
+        });
+        Ok(())
+    }
+
+    /// Raw sound: opens a turn when none is open, belongs to it while it listens.
+    fn sound(&mut self, bytes: &[u8]) -> Result<(), VoiceError> {
+        match self.session.state().phase {
+            Phase::Idle | Phase::Error { .. } if !self.port.incoming.is_open() => {
+                self.begin_turn()?;
+                self.port.incoming.begin(self.port.rate_hz.get());
+                self.port.incoming.push(bytes);
+                self.session.ask(Ask::Listen {
+                    ends: Ends::BySilence,
+                    manner: manner(true),
+                })
+            }
+            Phase::Idle | Phase::Error { .. } | Phase::Listening { .. } => {
+                self.port.incoming.push(bytes);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn manner(speak: bool) -> Manner {
+    Manner {
+        speak,
+        ..Manner::default()
+    }
+}
+
+pub(super) struct PlainPort {
+    link: Rc<Link>,
+    style: Style,
+    incoming: Rc<Incoming>,
+    rate_hz: Cell<u32>,
+    session: RefCell<Option<WeakSession>>,
+    /// Whole messages are answered one after the other.
+    waiting: RefCell<VecDeque<Ask>>,
+    busy: Cell<bool>,
+}
+
+impl PlainPort {
+    fn ask(&self, session: &Session, ask: Ask) -> Result<(), VoiceError> {
+        if self.style == Style::Document && self.busy.get() {
+            let mut waiting = self.waiting.borrow_mut();
+            if waiting.len() >= WS_COMMANDS_MAX {
+                return Err(VoiceError::Conflict(String::from(
+                    "too many questions wait for their answers; send the next after an answer",
+                )));
+            }
+            waiting.push_back(ask);
+            return Ok(());
+        }
+        self.busy.set(true);
+        session.ask(ask)
+    }
+
+    /// After a turn: the next question that waits.
+    fn next(&self) {
+        self.busy.set(false);
+        let Some(ask) = self.waiting.borrow_mut().pop_front() else {
+            return;
+        };
+        let session = self
+            .session
+            .borrow()
+            .as_ref()
+            .and_then(WeakSession::upgrade);
+        if let Some(session) = session
+            && let Err(error) = self.ask(&session, ask)
+        {
+            self.error(&error);
+        }
+    }
+
+    fn error(&self, error: &VoiceError) {
+        let line = error.line();
+        self.link.send_json(&match self.style {
+            Style::Document => json!({"type": "error", "data": line.message, "code": line.code}),
+            Style::Stream => json!({"type": "error", "error": line.message, "code": line.code}),
+        });
+    }
+
+    fn tell_document(&self, news: &News<'_>) -> Option<Value> {
+        Some(match news {
+            News::Transcript { text, .. } => {
+                json!({"type": "transcription", "data": {"text": text}})
+            }
+            News::Answer { answer, .. } => json!({"type": "text_response", "data": answer.content}),
+            _ => return None,
+        })
+    }
+
+    fn tell_stream(&self, news: &News<'_>) -> Option<Value> {
+        Some(match news {
+            News::State(state) => json!({"type": "state", "status": match state.phase {
+                Phase::Transcribing { .. } => "processing",
+                Phase::Error { .. } => "idle",
+                phase => phase.name(),
+            }}),
+            News::Transcript { text, .. } => json!({"type": "stt_final", "text": text}),
+            News::Token { text, .. } => json!({"type": "llm_token", "text": text}),
+            News::Answer { answer, .. } => json!({"type": "llm_reply", "text": answer.content}),
+            _ => return None,
+        })
+    }
+}
+
+impl Port for PlainPort {
+    fn name(&self) -> &'static str {
+        match self.style {
+            Style::Document => "ws_document",
+            Style::Stream => "ws_stream",
+        }
+    }
+
+    fn tell(&self, news: &News<'_>) {
+        if let News::Error { error, .. } = news {
+            self.error(error);
+        }
+        let message = match self.style {
+            Style::Document => self.tell_document(news),
+            Style::Stream => self.tell_stream(news),
+        };
+        if let Some(message) = message {
+            self.link.send_json(&message);
+        }
+        if let News::Done { .. } = news {
+            self.incoming.end();
+            self.next();
+        }
+    }
+
+    fn ear(&self) -> Work<'_, Box<dyn Ear>> {
+        let ear = StreamEar::new(Rc::clone(&self.incoming));
+        Box::pin(async { Ok(Box::new(ear) as Box<dyn Ear>) })
+    }
+
+    fn mouth(&self, _turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError> {
+        Ok(Rc::new(WholeMouth {
+            link: Rc::clone(&self.link),
+            style: self.style,
+            whole: RefCell::default(),
+            sent: Cell::new(Duration::ZERO),
+        }))
+    }
+}
+
+/// Sends sound in whole WAVs: of each sentence (*stream*) or of the answer (*document*).
+struct WholeMouth {
+    link: Rc<Link>,
+    style: Style,
+    whole: RefCell<Option<Speech>>,
+    sent: Cell<Duration>,
+}
+
+impl WholeMouth {
+    fn collect(&self, speech: &Speech) {
+        let mut whole = self.whole.borrow_mut();
+        match &mut *whole {
+            None => *whole = Some(speech.clone()),
+            Some(whole) if whole.duration() >= VOICE_WHOLE_SOUND_MAX => {}
+            Some(whole) if whole.rate_hz == speech.rate_hz => {
+                whole.samples.extend_from_slice(&speech.samples);
+            }
+            Some(whole) => {
+                let samples = resample::resample(&speech.samples, speech.rate_hz, whole.rate_hz);
+                whole.samples.extend(samples);
+            }
+        }
+    }
+}
+
+impl Mouth for WholeMouth {
+    fn say<'a>(&'a self, _sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()> {
+        match self.style {
+            Style::Document => self.collect(speech),
+            Style::Stream => {
+                let bytes = wav::encode(&speech.samples, speech.rate_hz);
+                self.link.send(Frame::binary(&[&bytes]));
+                self.sent.set(self.sent.get() + speech.duration());
+            }
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn finished(&self) -> Work<'_, ()> {
+        if let Some(whole) = self.whole.borrow_mut().take() {
+            let sound = STANDARD.encode(wav::encode(&whole.samples, whole.rate_hz));
+            self.link
+                .send_json(&json!({"type": "audio_response", "data": sound, "format": "wav"}));
+            self.sent.set(whole.duration());
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What was handed over counts as heard; these clients tell no more.
+    fn played(&self) -> Duration {
+        self.sent.get()
+    }
+
+    fn stop(&self) {
+        self.whole.borrow_mut().take();
+    }
+}
