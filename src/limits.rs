@@ -203,7 +203,9 @@ pub const PLAYBACKS_MAX: usize = 3;
 pub const SPEAKER_IDLE: Duration = Duration::from_secs(5);
 /// An open card that moves no sample for this long counts as unplugged.
 pub const CARD_STALL_MAX: Duration = Duration::from_secs(2);
-/// Orders to the sound thread and events from it that wait.
+/// Of the sound thread, on which ALSA's plug-ins run, written by others.
+pub const SOUND_STACK_BYTES: usize = 1024 * 1024;
+/// Events of an open microphone that wait for its owner.
 pub const AUDIO_EVENTS_MAX: usize = 8;
 /// Turns whose times are kept for whoever looks.
 pub const TIMELINES_KEPT: usize = 50;

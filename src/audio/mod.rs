@@ -182,7 +182,7 @@ impl Audio {
             };
             std::thread::Builder::new()
                 .name(String::from("audio"))
-                .stack_size(limits::THREAD_STACK_BYTES)
+                .stack_size(limits::SOUND_STACK_BYTES)
                 .spawn(move || engine::run(parts))
         });
         if let Err(error) = started {
