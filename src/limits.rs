@@ -158,6 +158,8 @@ pub const MEMORY_TAGS_MAX: usize = 32;
 pub const TAG_CHARS_MAX: usize = 64;
 /// Rows of one transaction of an import.
 pub const IMPORT_CHUNK_ROWS: usize = 500;
+/// Rows that one transaction forgets, so that other writes get their turn between.
+pub const FORGET_CHUNK_ROWS: usize = 500;
 /// Questions of the box that wait for a yes, over all conversations; the oldest goes first.
 pub const CONFIRMATIONS_MAX: usize = 64;
 pub const CONFIRMATION_LIFE: Duration = Duration::from_secs(60);

@@ -556,12 +556,14 @@ impl Reply {
 
 /// Puts what was found into words; `None` when nothing fits well enough.
 fn told(found: &Found, language: Language) -> Option<Reply> {
-    let sure: Vec<&Hit> = found
-        .hits
-        .iter()
-        .filter(|hit| hit.fit != Fit::Some && hit.score >= ALSO_FITS_SCORE)
-        .take(TOLD_MAX)
-        .collect();
+    let mut sure: Vec<&Hit> = Vec::new();
+    for hit in &found.hits {
+        let fits = hit.fit != Fit::Some && hit.score >= ALSO_FITS_SCORE;
+        let is_new = sure.iter().all(|known| known.content != hit.content);
+        if fits && is_new && sure.len() < TOLD_MAX {
+            sure.push(hit);
+        }
+    }
     let (content, hits) = match sure.is_empty() {
         false => {
             let contents: Vec<&str> = sure.iter().map(|hit| hit.content.as_str()).collect();

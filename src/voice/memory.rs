@@ -12,7 +12,9 @@ use super::index::{Query, is_cjk};
 use super::{db, recall};
 use crate::bus::Bus;
 use crate::clock::{Clock, UnixMillis};
-use crate::limits::{IMPORT_CHUNK_ROWS, MEMORY_BYTES_MAX, MEMORY_TAGS_MAX, TAG_CHARS_MAX};
+use crate::limits::{
+    FORGET_CHUNK_ROWS, IMPORT_CHUNK_ROWS, MEMORY_BYTES_MAX, MEMORY_TAGS_MAX, TAG_CHARS_MAX,
+};
 use crate::store::Store;
 
 /// Topic of `memory_saved`, `memory_changed` and `memory_deleted`.
@@ -212,20 +214,29 @@ impl Memories {
             .await
     }
 
-    /// The ids that [`Memories::forget`] would remove, newest first, at most `PAGE_ROWS_MAX`.
-    pub async fn would_forget(&self, what: &Forget) -> Result<Vec<String>, VoiceError> {
-        let what = what.clone();
+    /// How many memories [`Memories::forget`] would remove, and the newest of their ids, at most
+    /// `PAGE_ROWS_MAX`.
+    pub async fn would_forget(&self, what: Forget) -> Result<(usize, Vec<String>), VoiceError> {
         self.store
-            .query(move |connection| db::memories::ids_to_forget(connection, &what))
+            .query(move |connection| db::memories::would_forget(connection, &what))
             .await
     }
 
-    /// Removes for good and tells how many there were.
+    /// Removes for good and tells how many there were. Many go in several transactions; each
+    /// memory goes whole.
     pub async fn forget(&self, what: Forget) -> Result<usize, VoiceError> {
-        let count = self
-            .store
-            .write(move |connection| db::memories::forget(connection, &what))
-            .await?;
+        let mut count = 0;
+        loop {
+            let chunk = what.clone();
+            let gone = self
+                .store
+                .write(move |connection| db::memories::forget(connection, &chunk))
+                .await?;
+            count += gone;
+            if gone != FORGET_CHUNK_ROWS {
+                break;
+            }
+        }
         if count > 0 {
             self.bus
                 .publish(TOPIC, "memory_deleted", json!({ "count": count }));

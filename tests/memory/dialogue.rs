@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use magpie::clock::UnixMillis;
 use magpie::voice::dialogue::{Action, Question, VoiceError};
+use magpie::voice::index::Query;
+use magpie::voice::memory::{Forget, NewMemory, Source};
 
+use crate::corpus::NOW;
 use crate::room::{in_room, in_room_at, question};
 
 #[test]
@@ -61,6 +64,40 @@ fn several_that_fit_are_all_told_and_a_doubt_is_spoken() {
         room.says("割草机在哪里", "还不知道").await;
         room.says("where is it", "What is it about").await;
         room.says("the weather is nice", "no language model").await;
+    });
+}
+
+#[test]
+fn what_was_told_twice_is_told_once() {
+    in_room(|room| async move {
+        room.ask("remember that the bread is in the box").await;
+        room.ask("remember that the bread is in the box").await;
+        let answer = room
+            .says(
+                "where is the bread",
+                "You told me: the bread is in the box.",
+            )
+            .await;
+        assert_eq!(answer.memories_used.len(), 1);
+    });
+}
+
+#[test]
+fn more_than_one_transaction_may_hold_is_forgotten_whole() {
+    in_room(|room| async move {
+        let memories = room.dialogue.memories();
+        let many = (0..1_250)
+            .map(|n| NewMemory::plain(format!("locust number {n}"), Source::Import, NOW))
+            .collect();
+        memories.import(many).await.unwrap();
+        room.ask("remember that bees are welcome").await;
+        let locusts = Forget::Matching(Query::parse("locust"));
+        let (count, ids) = memories.would_forget(locusts.clone()).await.unwrap();
+        assert_eq!((count, ids.len()), (1_250, 200));
+        assert_eq!(memories.forget(locusts).await.unwrap(), 1_250);
+        let check = memories.check_index().await.unwrap();
+        assert_eq!(check.memories, 1);
+        assert!(check.agrees(), "{check:?}");
     });
 }
 

@@ -168,8 +168,8 @@ pub async fn forget(api: Rc<Api>, mut request: Request) -> Result<Response, Http
         }
     };
     if fields.flag("dry_run")?.unwrap_or(false) {
-        let ids = api.dialogue.memories().would_forget(&what).await?;
-        let answer = json!({ "dry_run": true, "count": ids.len(), "ids": ids });
+        let (count, ids) = api.dialogue.memories().would_forget(what).await?;
+        let answer = json!({ "dry_run": true, "count": count, "ids": ids });
         return Ok(data(StatusCode::OK, &answer));
     }
     let count = api.dialogue.memories().forget(what).await?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Relaxed, Time, optional_json, optional_text, push_json, search, text};
 use crate::clock::UnixMillis;
-use crate::limits::PAGE_ROWS_MAX;
+use crate::limits::{FORGET_CHUNK_ROWS, PAGE_ROWS_MAX};
 use crate::store::{Connection, OptionalExtension, Row, params};
 use crate::voice::error::VoiceError;
 use crate::voice::memory::{
@@ -230,12 +230,19 @@ pub fn delete(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
     Ok(true)
 }
 
-/// What [`forget`] would remove: newest first, at most [`PAGE_ROWS_MAX`].
-pub fn ids_to_forget(connection: &Connection, what: &Forget) -> Result<Vec<String>, VoiceError> {
-    ids(connection, what, PAGE_ROWS_MAX as i64)
+/// How many [`forget`] would remove in all, and the newest [`PAGE_ROWS_MAX`] ids.
+pub fn would_forget(
+    connection: &Connection,
+    what: &Forget,
+) -> Result<(usize, Vec<String>), VoiceError> {
+    let mut ids = ids(connection, what, -1)?;
+    let count = ids.len();
+    ids.truncate(PAGE_ROWS_MAX);
+    Ok((count, ids))
 }
 
-/// Removes rows, tags and index entries, and tells how many memories that were.
+/// Removes rows, tags and index entries of at most [`FORGET_CHUNK_ROWS`] memories, or of all
+/// where everything goes, and tells how many that were.
 pub fn forget(connection: &Connection, what: &Forget) -> Result<usize, VoiceError> {
     if let Forget::Everything = what {
         connection.execute("DELETE FROM memory_tags", [])?;
@@ -244,7 +251,7 @@ pub fn forget(connection: &Connection, what: &Forget) -> Result<usize, VoiceErro
         return Ok(count);
     }
     let mut count = 0;
-    for id in ids(connection, what, -1)? {
+    for id in ids(connection, what, FORGET_CHUNK_ROWS as i64)? {
         count += usize::from(delete(connection, &id)?);
     }
     Ok(count)

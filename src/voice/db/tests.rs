@@ -135,7 +135,7 @@ fn forgetting_goes_by_words_time_or_everything() {
         remember(&connection, content);
     }
     let red = Forget::Matching(Query::parse("red"));
-    assert_eq!(memories::ids_to_forget(&connection, &red).unwrap().len(), 2);
+    assert_eq!(memories::would_forget(&connection, &red).unwrap().0, 2);
     assert_eq!(memories::forget(&connection, &red).unwrap(), 2);
     let before = Forget::Between(UnixMillis(0), NOW);
     assert_eq!(memories::forget(&connection, &before).unwrap(), 0);
