@@ -1,8 +1,7 @@
 //! What the room keeps about itself: key and value.
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::clock::UnixMillis;
+use crate::store::{Connection, OptionalExtension, params};
 use crate::voice::error::VoiceError;
 
 const GET: &str = "SELECT value FROM settings WHERE key = ?1";
