@@ -328,3 +328,91 @@ fn explain(direction: Direction, device: &str, error: &cpal::Error) -> AudioErro
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A card's offer: channels, lowest and highest rate, format.
+    type Offer = (u16, u32, u32, SampleFormat);
+
+    type Chosen = Option<(u32, u16, SampleFormat)>;
+
+    fn chosen(direction: Direction, offers: &[Offer]) -> Chosen {
+        let ranges: Vec<SupportedStreamConfigRange> = offers
+            .iter()
+            .map(|(channels, min, max, format)| {
+                let buffer = SupportedBufferSize::Range {
+                    min: 64,
+                    max: 8_192,
+                };
+                SupportedStreamConfigRange::new(*channels, *min, *max, buffer, *format)
+            })
+            .collect();
+        let agreed = choose(direction, &ranges, Duration::from_millis(20))?;
+        Some((agreed.rate_hz, agreed.channels, agreed.format))
+    }
+
+    #[test]
+    fn a_microphone_is_asked_for_16_khz_mono_or_what_is_nearest() {
+        use SampleFormat::{F32, I16, I32, U8};
+        let cases: [(&[Offer], Chosen); 8] = [
+            (
+                &[(1, 4_000, u32::MAX, I16), (1, 4_000, u32::MAX, F32)],
+                Some((16_000, 1, I16)),
+            ),
+            (
+                &[(2, 48_000, 48_000, I16), (2, 44_100, 44_100, I16)],
+                Some((48_000, 2, I16)),
+            ),
+            (
+                &[(1, 44_100, 44_100, I16), (1, 96_000, 96_000, I16)],
+                Some((44_100, 1, I16)),
+            ),
+            (
+                &[(1, 8_000, 8_000, I16), (1, 22_050, 22_050, I16)],
+                Some((22_050, 1, I16)),
+            ),
+            (&[(1, 8_000, 8_000, I16)], Some((8_000, 1, I16))),
+            (
+                &[(4, 16_000, 16_000, I32), (2, 16_000, 16_000, I32)],
+                Some((16_000, 2, I32)),
+            ),
+            (&[(1, 16_000, 16_000, U8)], None),
+            (&[(32, 48_000, 48_000, I16)], None),
+        ];
+        for (offers, wanted) in cases {
+            assert_eq!(chosen(Direction::Input, offers), wanted, "{offers:?}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_is_asked_for_48_then_44_then_16_khz() {
+        use SampleFormat::{F32, I16};
+        let cases: [(&[Offer], u32); 4] = [
+            (&[(2, 8_000, 192_000, I16)], 48_000),
+            (
+                &[(2, 44_100, 44_100, I16), (2, 16_000, 16_000, I16)],
+                44_100,
+            ),
+            (
+                &[(2, 16_000, 16_000, I16), (2, 32_000, 32_000, I16)],
+                16_000,
+            ),
+            (&[(2, 96_000, 192_000, F32)], 96_000),
+        ];
+        for (offers, rate_hz) in cases {
+            let got = chosen(Direction::Output, offers).map(|(rate_hz, ..)| rate_hz);
+            assert_eq!(got, Some(rate_hz), "{offers:?}");
+        }
+    }
+
+    #[test]
+    fn a_period_is_brought_into_what_the_card_can_do() {
+        let buffer = SupportedBufferSize::Range { min: 64, max: 512 };
+        let range = SupportedStreamConfigRange::new(1, 48_000, 48_000, buffer, SampleFormat::I16);
+        let period = Duration::from_millis(20);
+        let agreed = choose(Direction::Output, &[range], period).map(|agreed| agreed.period_frames);
+        assert_eq!(agreed, Some(512), "20 ms would be 960 frames");
+    }
+}

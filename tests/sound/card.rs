@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use magpie::audio::resample::resample;
-use magpie::audio::{AudioError, Earcon, Playback, SPEECH_RATE_HZ, Vad, earcon};
+use magpie::audio::{
+    AudioError, Earcon, EndCause, EndpointEvent, EndpointOptions, Endpointer, Playback,
+    SPEECH_RATE_HZ, Vad, earcon,
+};
 
 use crate::alsa::{self, CD, Format, SPEECH, STUDIO};
 use crate::rig::{listen, on_the_loop, play_all, rig, until_heard, wake_mean_us};
@@ -54,6 +57,41 @@ fn captures(format: Format, voice: &str) {
         );
         assert!(likeness >= 0.99, "correlation {likeness}");
         assert_eq!(rig.audio.status().xruns, 0);
+    });
+}
+
+alone!(
+    cuts_out,
+    an_utterance_is_cut_whole_out_of_what_the_microphone_hears
+);
+fn cuts_out() {
+    let rig = rig(STUDIO, STUDIO);
+    let speech = alsa::speak("Where is the spare key?", "awb", 48_000);
+    let room = vec![0; 48_000 / 2];
+    on_the_loop(async {
+        rig.card.say(&[room.as_slice(), speech.as_slice()].concat());
+        let mut capture = rig.audio.capture().await.expect("open the microphone");
+        let (mut vad, mut endpointer) = (Vad::new(), Endpointer::new(EndpointOptions::default()));
+        let mut utterance = Vec::new();
+        let cause = loop {
+            let frame = capture.frame().await.expect("a frame");
+            let speaking = endpointer.speaking();
+            let event = endpointer.push(&frame, vad.score(&frame));
+            if speaking {
+                utterance.extend(frame);
+            }
+            match event {
+                Some(EndpointEvent::SpeechStart { preroll }) => utterance = preroll,
+                Some(EndpointEvent::SpeechEnd { cause, .. }) => break cause,
+                Some(other) => panic!("{other:?}"),
+                None => {}
+            }
+        };
+        let wanted = resample(&speech, 48_000, SPEECH_RATE_HZ);
+        let (likeness, at) = find(&wanted, &utterance);
+        println!("sound: utterance correlation={likeness:.5} at={at} cause={cause:?}");
+        assert!(likeness >= 0.99, "correlation {likeness}");
+        assert_eq!(cause, EndCause::Silence);
     });
 }
 

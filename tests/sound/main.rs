@@ -10,4 +10,5 @@ mod card;
 #[cfg(feature = "audio")]
 mod faults;
 mod listening;
+#[cfg(feature = "audio")]
 mod signal;
