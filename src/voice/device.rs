@@ -125,6 +125,11 @@ impl Device {
         self.session.event(Event::Interrupt)
     }
 
+    /// Loudness of everything the box says, 0 to 100.
+    pub fn set_volume(&self, percent: u8) {
+        self.port.set_volume(percent);
+    }
+
     /// Kept when this returns.
     pub async fn mute(&self, muted: bool) -> Result<(), VoiceError> {
         keep_muted(&self.port.store, self.port.clock.wall(), muted).await?;

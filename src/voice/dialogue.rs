@@ -113,6 +113,7 @@ pub struct MemorySaved {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     Stop,
     Repeat,

@@ -38,7 +38,7 @@ pub mod timeline;
 pub mod turn;
 
 use device::{Device, DeviceParts};
-use dialogue::Dialogue;
+use dialogue::{Action, Dialogue};
 pub use providers::{EngineError, Engines};
 use session::Room;
 pub use settings::{EngineSettings, VoiceSettings};
@@ -120,6 +120,27 @@ impl api::Speaker for Device {
     fn say(&self, text: &str) {
         if let Err(error) = Device::say(self, text) {
             log::warn!("event=answer_not_spoken error=\"{error}\"");
+        }
+    }
+
+    fn act(&self, action: &Action) {
+        match action {
+            Action::Stop => {
+                if let Err(error) = self.stop() {
+                    log::warn!("event=not_stopped error=\"{error}\"");
+                }
+            }
+            Action::Volume { percent } => self.set_volume(*percent),
+            Action::Mute => {
+                let device = self.clone();
+                tokio::task::spawn_local(async move {
+                    if let Err(error) = device.mute(true).await {
+                        log::warn!("event=not_muted error=\"{error}\"");
+                    }
+                });
+            }
+            // The words are in the answer; where they are to be heard, they are said.
+            Action::Repeat => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use magpie::bus::Bus;
@@ -11,10 +11,13 @@ use magpie::ops::Registry;
 use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
 use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::VoiceSettings;
-use magpie::voice::dialogue::Dialogue;
+use magpie::voice::api::Speaker;
+use magpie::voice::dialogue::{Action, Dialogue};
 
 pub struct House {
     pub address: SocketAddr,
+    /// What the loudspeaker was asked for, where there is one.
+    heard: Arc<Mutex<Vec<String>>>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,8 +33,34 @@ impl Gatekeeper for Owner {
     }
 }
 
+/// Keeps what it is asked for.
+struct Notebook(Arc<Mutex<Vec<String>>>);
+
+impl Speaker for Notebook {
+    fn say(&self, text: &str) {
+        self.0.lock().unwrap().push(format!("say {text}"));
+    }
+    fn act(&self, action: &Action) {
+        self.0.lock().unwrap().push(format!("{action:?}"));
+    }
+}
+
 impl House {
     pub fn start() -> House {
+        House::with(false)
+    }
+
+    pub fn with_speaker() -> House {
+        House::with(true)
+    }
+
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn with(has_speaker: bool) -> House {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&heard);
         let (told, hear) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -53,7 +82,8 @@ impl House {
                 let dialogue =
                     Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings);
                 let mut router = Router::default();
-                magpie::voice::api::routes(&mut router, &dialogue, None);
+                let speaker = has_speaker.then(|| Rc::new(Notebook(notes)) as Rc<dyn Speaker>);
+                magpie::voice::api::routes(&mut router, &dialogue, speaker);
                 let mut options = ServerOptions::new(clock, Registry::default());
                 options.http = Some(([127, 0, 0, 1], 0).into());
                 options.rate_per_minute = 1_000_000;
@@ -67,6 +97,7 @@ impl House {
         });
         House {
             address: hear.recv().unwrap(),
+            heard,
             stop: Some(stop),
             thread: Some(thread),
         }

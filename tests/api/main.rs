@@ -44,6 +44,67 @@ fn a_streamed_answer_comes_as_start_token_and_done() {
 }
 
 #[test]
+fn what_a_chat_wants_of_the_box_reaches_it() {
+    let house = House::with_speaker();
+    run(
+        &house.base(),
+        &[
+            row(
+                "speak",
+                CHAT_PATH,
+                r#"{"message":"谢谢","speak":"device"}"#,
+                200,
+                &["不客气"],
+            ),
+            row(
+                "silent",
+                CHAT_PATH,
+                r#"{"message":"thanks","speak":"none"}"#,
+                200,
+                &["welcome"],
+            ),
+            row(
+                "volume",
+                CHAT_PATH,
+                r#"{"message":"volume 35"}"#,
+                200,
+                &[r#""action":{"volume":{"percent":35}}"#],
+            ),
+            row(
+                "mute",
+                CHAT_PATH,
+                r#"{"message":"mute"}"#,
+                200,
+                &[r#""action":"mute""#],
+            ),
+            row(
+                "stop",
+                CHAT_PATH,
+                r#"{"message":"停"}"#,
+                200,
+                &[r#""action":"stop""#],
+            ),
+        ],
+    );
+    assert_eq!(
+        house.heard(),
+        ["say 不客气。", "Volume { percent: 35 }", "Mute", "Stop"]
+    );
+}
+
+#[test]
+fn a_box_without_loudspeaker_says_so() {
+    let mute = row(
+        "speak",
+        CHAT_PATH,
+        r#"{"message":"hi","speak":"device"}"#,
+        400,
+        &["`speak`", "no loudspeaker"],
+    );
+    run(&House::start().base(), &[mute]);
+}
+
+#[test]
 fn a_stream_is_refused_before_it_starts() {
     let house = House::start();
     let text = events(

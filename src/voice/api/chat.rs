@@ -39,7 +39,7 @@ pub async fn post(api: Rc<Api>, mut request: Request) -> Result<Response, HttpEr
         return Ok(stream(api, turn, chat.speak, since));
     }
     let answer = api.dialogue.finish(turn, &mut |_| {}).await?;
-    say(&api, chat.speak, &answer);
+    perform(&api, chat.speak, &answer);
     Ok(data(StatusCode::OK, &whole(&api, &answer, since)))
 }
 
@@ -95,7 +95,7 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
     };
     let last = match api.dialogue.finish(turn, &mut on_text).await {
         Ok(answer) => {
-            say(api, speak, &answer);
+            perform(api, speak, &answer);
             ("done", whole(api, &answer, since))
         }
         Err(error) => {
@@ -111,8 +111,13 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
     }
 }
 
-fn say(api: &Api, speak: Speak, answer: &Answer) {
-    if let (Speak::Device, Some(speaker)) = (speak, &api.speaker) {
+/// What the answer means for the box itself.
+fn perform(api: &Api, speak: Speak, answer: &Answer) {
+    let Some(speaker) = &api.speaker else { return };
+    if let Some(action) = &answer.action {
+        speaker.act(action);
+    }
+    if speak == Speak::Device {
         speaker.say(&answer.content);
     }
 }
@@ -130,6 +135,7 @@ fn whole(api: &Api, answer: &Answer, since: MonoMillis) -> Value {
         "usage": { "input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens },
         "memories_used": answer.memories_used,
         "memory_saved": answer.memory_saved,
+        "action": answer.action,
         "timing_ms": { "total": took.as_millis() as u64 },
     })
 }

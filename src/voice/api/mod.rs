@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::dialogue::Dialogue;
+use super::dialogue::{Action, Dialogue};
 use crate::server::{
     Access, Body, HeaderMap, HeaderValue, HttpError, Method, Request, Response, Router, StatusCode,
     header,
@@ -23,10 +23,12 @@ use crate::server::{
 const DATA_BEGIN: &str = "{\"success\":true,\"data\":";
 const DATA_END: &str = "}";
 
-/// Lets `speak: "device"` of a chat be heard; the turn behind the loudspeaker is one.
+/// The box's own loudspeaker and microphone, for a chat that wants something of them.
 pub trait Speaker {
     /// Begins to speak and returns at once.
     fn say(&self, text: &str);
+    /// Does what was asked for in words: be louder, be quiet, stop listening.
+    fn act(&self, action: &Action);
 }
 
 /// What the handlers work on.
