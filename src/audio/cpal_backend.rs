@@ -324,7 +324,8 @@ fn explain(direction: Direction, device: &str, error: &cpal::Error) -> AudioErro
             "the {name} {device:?} cannot be used as one ({error}); set {setting} to another device"
         )),
         _ => AudioError::Unavailable(format!(
-            "the {name} {device:?} cannot be opened ({error}); check that it is plugged in, it is tried again"
+            "the {name} {device:?} cannot be opened ({}); plug it in, it is tried again, or set {setting} to off",
+            error.to_string().trim_end_matches('.')
         )),
     }
 }
