@@ -216,10 +216,13 @@ impl Audio {
         status
     }
 
+    /// Tells of changes from now on.
     pub fn watch(&self) -> StatusWatch {
+        let mut status = self.0.status.clone();
+        status.mark_unchanged();
         StatusWatch {
             audio: self.clone(),
-            status: self.0.status.clone(),
+            status,
         }
     }
 
@@ -303,7 +306,7 @@ fn is_off(device: &str) -> bool {
     device == "off" || cfg!(not(feature = "audio"))
 }
 
-/// Loudness follows about the square of the amplitude's exponent: 50 is heard as half as loud.
+/// The square of the share: people hear 50 as about half as loud, which is a quarter of the amplitude.
 fn gain_of(percent: u8) -> f32 {
     let part = f32::from(percent.min(100)) / 100.0;
     part * part
