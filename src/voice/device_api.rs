@@ -252,11 +252,10 @@ fn check_text(text: &str) -> Result<(), VoiceError> {
 }
 
 fn stats(voice: &Voice) -> Response {
-    let metrics = tokio::runtime::Handle::current().metrics();
     data(&json!({
-        "tasks": metrics.num_alive_tasks(),
         "device": state_payload(&voice.device.state()),
         "audio": voice.device.audio(),
+        "sessions": voice.sessions(),
         "sockets": voice.sockets.open(),
         "turns": voice.turn_log().last(),
     }))

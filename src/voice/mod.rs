@@ -4,6 +4,7 @@
 //! microphone and loudspeaker, the `/ws` dialects, and the memories behind the answers. It
 //! promises that a turn always ends, and ends once; it never records before it is asked to.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::audio::Audio;
@@ -80,6 +81,7 @@ impl Voice {
             clock: parts.clock,
             log: TurnLog::new(&parts.metrics),
             settings: settings.clone(),
+            sessions: Cell::new(0),
         });
         let device = Device::start(DeviceParts {
             room: Rc::clone(&room),
@@ -108,6 +110,11 @@ impl Voice {
     /// Speech engines in use, and why there are none.
     pub fn engines(&self) -> &Engines {
         &self.room.engines
+    }
+
+    /// Conversations under way: the box's own and one for each `/ws` client.
+    pub fn sessions(&self) -> usize {
+        self.room.sessions.get()
     }
 
     /// The times of the last turns.

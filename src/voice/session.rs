@@ -29,6 +29,8 @@ pub struct Room {
     pub clock: Clock,
     pub log: TurnLog,
     pub settings: VoiceSettings,
+    /// Sessions at work.
+    pub sessions: Cell<usize>,
 }
 
 /// How one turn is to be handled.
@@ -88,6 +90,8 @@ impl Session {
             open: None,
             last_answer: String::new(),
         };
+        let sessions = &driver.context.room.sessions;
+        sessions.set(sessions.get() + 1);
         tokio::task::spawn_local(driver.run());
         Session { asks, state: shown }
     }
@@ -198,6 +202,13 @@ struct Driver {
     given: Given,
     open: Option<Rc<Open>>,
     last_answer: String,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let sessions = &self.context.room.sessions;
+        sessions.set(sessions.get().saturating_sub(1));
+    }
 }
 
 /// What woke the driver.

@@ -529,8 +529,10 @@ impl NativeMouth {
     async fn wait_for_room(&self) {
         let began = self.began.get().unwrap_or_else(Instant::now);
         self.began.set(Some(began));
-        let ahead = self.sent.get().saturating_sub(CLIENT_SOUND_AHEAD);
-        tokio::time::sleep_until(began + ahead).await;
+        let due = began + self.sent.get().saturating_sub(CLIENT_SOUND_AHEAD);
+        if due > Instant::now() {
+            tokio::time::sleep_until(due).await;
+        }
         while self.link.queued_bytes() > VOICE_SOUND_QUEUED_BYTES_MAX && !self.stopped.get() {
             tokio::time::sleep(SLOW_READER_PAUSE).await;
         }

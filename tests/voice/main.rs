@@ -1,0 +1,13 @@
+//! The voice room as its clients meet it: `/ws` in its dialects, the device over HTTP, and a
+//! spoken conversation on the card of files.
+
+#[path = "../support/alsa.rs"]
+mod alsa;
+mod client;
+mod device;
+mod dialects;
+mod house;
+#[path = "../sound/signal.rs"]
+#[allow(dead_code)]
+mod signal;
+mod spoken;
