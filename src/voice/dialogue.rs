@@ -557,9 +557,10 @@ impl Reply {
 
 /// Puts what was found into words; `None` when nothing fits well enough.
 fn told(found: &Found, language: Language) -> Option<Reply> {
+    let trust = found.hits.first()?.fit;
     let mut sure: Vec<&Hit> = Vec::new();
     for hit in &found.hits {
-        let fits = hit.fit != Fit::Some && hit.score >= ALSO_FITS_SCORE;
+        let fits = hit.fit == trust && trust != Fit::Some && hit.score >= ALSO_FITS_SCORE;
         let is_new = sure.iter().all(|known| known.content != hit.content);
         if fits && is_new && sure.len() < TOLD_MAX {
             sure.push(hit);

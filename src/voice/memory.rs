@@ -62,7 +62,7 @@ pub struct NewMemory {
 }
 
 /// Fields that are to change; `None` leaves one as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryPatch {
     pub content: Option<String>,
     pub title: Option<String>,
@@ -320,6 +320,11 @@ impl NewMemory {
 
 impl MemoryPatch {
     fn check(mut self) -> Result<MemoryPatch, VoiceError> {
+        if self == MemoryPatch::default() {
+            return Err(VoiceError::Invalid(String::from(
+                "Nothing to change: name at least one field of the memory.",
+            )));
+        }
         let text = |field: &Option<String>, name, min, max| match field {
             Some(text) => check_text(name, text, min, max),
             None => Ok(()),

@@ -279,6 +279,7 @@ const WRONG: &[Scenario] = &[
     row("a memory of no id", "GET /api/v1/memories/mem_nothing", "", 404, &["NOT_FOUND"]),
     row("a memory by a path", "GET /api/v1/memories/..%2F..%2Fetc%2Fpasswd", "", 400, &["INVALID_REQUEST"]).lacks(&["root:"]),
     row("change nothing", "PATCH /api/v1/conversations/conv_0123456789abcdef", r#"{}"#, 400, &["Nothing to change"]),
+    row("change no field", "PATCH /api/v1/memories/mem_0123456789abcdef", r#"{"colour":"red"}"#, 400, &["Nothing to change"]),
     row("change to nothing", "PATCH /api/v1/memories/mem_0123456789abcdef", r#"{"content":" "}"#, 400, &["`content`"]),
     row("forget what", "POST /api/v1/memories/forget", r#"{}"#, 400, &["`q`", "`since`"]),
     row("forget too much at once", "POST /api/v1/memories/forget", r#"{"q":"a","conversation_id":"b"}"#, 400, &["`conversation_id`"]),

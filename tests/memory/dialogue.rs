@@ -128,6 +128,35 @@ fn forgetting_waits_for_a_yes() {
 }
 
 #[test]
+fn a_conversation_is_cleared_after_a_yes_and_its_memories_stay() {
+    in_room(|room| async move {
+        room.ask("记住护照在抽屉里").await;
+        room.ask("清空对话").await;
+        let answer = room.says("确定", "已经清空").await;
+        let stored = room.stored(&answer.conversation_id).await;
+        assert_eq!(stored["total"], 2, "{stored}");
+        assert_eq!(stored["messages"][0]["content"], "确定");
+        room.says("护照在哪里", "抽屉").await;
+        let check = room.dialogue.memories().check_index().await.unwrap();
+        assert!(check.agrees(), "{check:?}");
+    });
+}
+
+#[test]
+fn other_forms_of_a_word_answer_but_never_join_the_word_itself() {
+    in_room(|room| async move {
+        room.ask("remember that I live in the old mill").await;
+        room.ask("remember that the living room was painted").await;
+        room.ask("remember that the car is parked on level 3").await;
+        let answer = room.says("where do i live", "old mill").await;
+        assert_eq!(answer.memories_used.len(), 1, "{}", answer.content);
+        room.says("where did i park the car", "You told me: the car is parked")
+            .await;
+        room.says("我的车停在哪里", "还不知道").await;
+    });
+}
+
+#[test]
 fn everything_goes_only_after_a_yes_and_then_the_index_agrees() {
     in_room(|room| async move {
         for content in ["记住牛奶在冰箱", "记住鸡蛋在篮子里", "记住面包在桌上"]

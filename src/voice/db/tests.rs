@@ -1,5 +1,7 @@
 //! The statements over a database in memory.
 
+use proptest::prelude::*;
+
 use crate::clock::UnixMillis;
 use crate::store::Connection;
 use crate::voice::db::conversations::{NewMessage, NewTurn, Role};
@@ -301,6 +303,46 @@ fn a_damaged_index_is_noticed_and_made_anew() {
     search::rebuild_index(&connection).unwrap();
     assert!(search::check_index(&connection).unwrap().agrees());
     assert_eq!(found(&connection, "cellar"), ["a lamp in the cellar"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn whatever_is_done_the_index_agrees_with_the_tables(steps in proptest::collection::vec((0..6u8, 0..8usize), 1..60)) {
+        let connection = empty();
+        let mut kept: Vec<(String, String)> = Vec::new();
+        for (number, (step, which)) in steps.into_iter().enumerate() {
+            let word = format!("word{number}x");
+            let chosen = which.checked_rem(kept.len());
+            match (step, chosen) {
+                (0 | 1, _) => kept.push((remember(&connection, &format!("{word} 记忆")), word)),
+                (2, Some(at)) => {
+                    let (id, _) = kept.remove(at);
+                    prop_assert!(memories::delete(&connection, &id).unwrap());
+                }
+                (3, Some(at)) => {
+                    let patch = MemoryPatch { content: Some(word.clone()), ..MemoryPatch::default() };
+                    memories::update(&connection, &kept[at].0, &patch, NOW).unwrap();
+                    kept[at].1 = word;
+                }
+                (4, _) => {
+                    let conversation = format!("conv_{which}");
+                    conversations::insert_turn(&connection, &turn(&conversation, &word, "ok")).unwrap();
+                }
+                (5, _) => {
+                    conversations::delete(&connection, &format!("conv_{which}")).unwrap();
+                }
+                _ => {}
+            }
+        }
+        let check = search::check_index(&connection).unwrap();
+        prop_assert!(check.agrees(), "{:?}", check);
+        prop_assert_eq!(check.memories as usize, kept.len());
+        for (_, word) in &kept {
+            let hits = recall::search(&connection, &Query::parse(word), &MemoryFilter::default(), NOW, 10).unwrap().hits;
+            prop_assert!(hits.first().is_some_and(|hit| hit.content.contains(word)), "{} is lost", word);
+        }
+    }
 }
 
 #[test]
