@@ -136,13 +136,37 @@ pub const TRIM_INTERVAL_MIN: Duration = Duration::from_secs(30);
 pub const SHUTDOWN_STREAMS: Duration = Duration::from_secs(20);
 pub const SHUTDOWN_TOTAL: Duration = Duration::from_secs(25);
 pub const OPS_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Unfinished bodies that the ops listener waits for at once; one more is left where it is.
+pub const OPS_BODIES_MAX: usize = 4;
+/// Requests whose body cannot be got rid of safely; after this many the listener closes.
+pub const OPS_BODIES_LEFT_MAX: usize = 32;
+/// A reader of the ops listener that takes nothing for this long is given up.
+pub const OPS_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries to open the ops listener again; doubles up to 30 s.
+pub const OPS_RETRY: Duration = Duration::from_millis(100);
+pub const OPS_RETRY_MAX: Duration = Duration::from_secs(30);
+/// A commit that jobs wait for and that does not come for this long: not ready.
+pub const COMMIT_STUCK: Duration = Duration::from_secs(5);
+/// The watchdog is fed at most this seldom, and checks of progress are made this often.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+pub const WATCHDOG_FEED_MAX: Duration = Duration::from_secs(10);
+/// Further ones are dropped and logged.
+pub const WARNINGS_MAX: usize = 64;
 /// Lines waiting for a slow terminal or card; beyond it lines are counted and dropped.
 pub const LOG_QUEUE_LINES_MAX: usize = 1_024;
 
 // Identity.
 pub const CLAIM_TRIES_MAX: u32 = 5;
 pub const CLAIM_CODE_LIFE: Duration = Duration::from_secs(180);
+/// No try is taken for this long after a code was burnt by wrong tries; doubles each time.
+pub const CLAIM_BACK_OFF: Duration = Duration::from_secs(30);
+pub const CLAIM_BACK_OFF_MAX: Duration = Duration::from_secs(3_600);
+/// 409.
 pub const DEVICES_MAX: usize = 256;
+/// Rows of revoked devices that are kept.
+pub const DEVICES_REVOKED_KEPT: usize = 256;
+/// A device's last use is written at most this often.
+pub const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(60);
 pub const DEVICE_NAME_CHARS_MAX: usize = 64;
 
 // Voice.

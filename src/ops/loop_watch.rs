@@ -18,12 +18,41 @@ thread_local! {
 }
 
 /// Counts up while the loop turns; the ops thread reads it.
-#[derive(Clone, Default)]
-pub struct Beat(Arc<AtomicU64>);
+#[derive(Clone)]
+pub struct Beat(Arc<Beats>);
+
+struct Beats {
+    made: Instant,
+    count: AtomicU64,
+    /// Of the last beat, since `made`.
+    last_ms: AtomicU64,
+}
+
+impl Default for Beat {
+    fn default() -> Beat {
+        Beat(Arc::new(Beats {
+            made: Instant::now(),
+            count: AtomicU64::new(0),
+            last_ms: AtomicU64::new(0),
+        }))
+    }
+}
 
 impl Beat {
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Since the last beat, or since this was made.
+    pub fn age(&self) -> Duration {
+        let last = Duration::from_millis(self.0.last_ms.load(Ordering::Relaxed));
+        self.0.made.elapsed().saturating_sub(last)
+    }
+
+    fn beat(&self) {
+        let now_ms = self.0.made.elapsed().as_millis() as u64;
+        self.0.last_ms.store(now_ms, Ordering::Relaxed);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -41,7 +70,7 @@ pub fn start(metrics: &Registry) -> Beat {
         loop {
             let due = Instant::now() + limits::LOOP_BEAT;
             tokio::time::sleep(limits::LOOP_BEAT).await;
-            ours.0.fetch_add(1, Ordering::Relaxed);
+            ours.beat();
             note("unnamed", due.elapsed());
         }
     });

@@ -169,6 +169,26 @@ impl Registry {
         value
     }
 
+    /// Each series by its name with labels, and its value; a histogram by count, sum and maximum.
+    pub fn values(&self) -> Vec<(String, f64)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = Vec::new();
+        for series in all.iter() {
+            let name = |suffix| series.full_name(suffix, None);
+            match &series.value {
+                Value::Counter(counter) => values.push((name(""), counter.get() as f64)),
+                Value::Gauge(gauge) => values.push((name(""), gauge.get() as f64)),
+                Value::Histogram(histogram) => {
+                    let sum_s = histogram.0.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+                    values.push((name("_count"), histogram.count() as f64));
+                    values.push((name("_sum"), sum_s));
+                    values.push((name("_max"), histogram.max().as_secs_f64()));
+                }
+            }
+        }
+        values
+    }
+
     /// Prometheus text format 0.0.4; series of one name stand together under one HELP and TYPE.
     pub fn render(&self) -> String {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,7 +235,10 @@ impl Series {
     }
 
     fn line(&self, text: &mut String, suffix: &str, le: Option<&str>, value: f64) {
-        let _ = write!(text, "{}{suffix}", self.name);
+        let _ = writeln!(text, "{} {value}", self.full_name(suffix, le));
+    }
+
+    fn full_name(&self, suffix: &str, le: Option<&str>) -> String {
         let labels: Vec<String> = self
             .labels
             .iter()
@@ -229,10 +252,10 @@ impl Series {
                 format!("{key}=\"{value}\"")
             })
             .collect();
-        if !labels.is_empty() {
-            let _ = write!(text, "{{{}}}", labels.join(","));
+        match labels.as_slice() {
+            [] => format!("{}{suffix}", self.name),
+            labels => format!("{}{suffix}{{{}}}", self.name, labels.join(",")),
         }
-        let _ = writeln!(text, " {value}");
     }
 }
 
