@@ -422,7 +422,7 @@ impl fmt::Display for ClaimError {
             ClaimError::NoRandom => out
                 .write_str("The system gives no random numbers yet; try again in a few seconds."),
             ClaimError::Store(error) => {
-                write!(out, "The pairing could not be stored ({error:?}); try again.")
+                write!(out, "The pairing could not be stored: {error}")
             }
         }
     }

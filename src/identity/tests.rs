@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::StoreOptions;
+use crate::store::{Durability, StoreOptions};
 
 fn on_a_loop(work: impl AsyncFnOnce(&Path)) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -14,6 +14,8 @@ async fn open(folder: &Path, clock: &Clock, mode: AuthMode) -> (Store, Identity)
     let store = Store::open(StoreOptions {
         path: folder.join("box.db"),
         clock: clock.clone(),
+        metrics: crate::ops::Registry::default(),
+        durability: Durability::Full,
     })
     .expect("a store");
     let identity = Identity::load(store.clone(), clock.clone(), mode)

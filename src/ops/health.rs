@@ -37,8 +37,12 @@ pub struct Health(Arc<Mutex<State>>);
 struct State {
     warnings: BTreeMap<&'static str, Warning>,
     progress: Vec<Progress>,
+    checks: Vec<(&'static str, Check)>,
     is_draining: bool,
 }
+
+/// Why a part is not ready; must not wait.
+type Check = Box<dyn Fn() -> Option<String> + Send>;
 
 /// Work that waits, and a count that goes up when some of it is done.
 struct Progress {
@@ -103,6 +107,11 @@ impl Health {
         });
     }
 
+    /// Not ready while `check`, which must not wait, tells a reason.
+    pub fn require(&self, name: &'static str, check: impl Fn() -> Option<String> + Send + 'static) {
+        self.state().checks.push((name, Box::new(check)));
+    }
+
     /// From now on the box is not ready, because it shuts down.
     pub fn drain(&self) {
         self.state().is_draining = true;
@@ -114,6 +123,9 @@ impl Health {
         let mut reasons = Vec::new();
         if state.is_draining {
             reasons.push(("box", String::from("it is shutting down")));
+        }
+        for (name, check) in &state.checks {
+            reasons.extend(check().map(|why| (*name, why)));
         }
         for part in &mut state.progress {
             part.look();
@@ -197,6 +209,8 @@ mod tests {
         let long = Duration::from_secs(60);
         patient.require_progress("store", waiting.clone(), done.clone(), long);
         assert!(patient.unready().is_empty());
+        patient.require("card", || Some(String::from("it is full")));
+        assert_eq!(patient.unready(), [("card", String::from("it is full"))]);
         patient.drain();
         assert_eq!(patient.unready()[0].0, "box");
     }
