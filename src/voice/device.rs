@@ -213,6 +213,10 @@ impl Port for DevicePort {
         "device"
     }
 
+    fn is_box(&self) -> bool {
+        true
+    }
+
     fn tell(&self, news: &News<'_>) {
         self.keep_record(news);
         let (kind, payload) = match news {

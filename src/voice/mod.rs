@@ -4,7 +4,7 @@
 //! microphone and loudspeaker, the `/ws` dialects, and the memories behind the answers. It
 //! promises that a turn always ends, and ends once; it never records before it is asked to.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use crate::audio::Audio;
@@ -82,6 +82,7 @@ impl Voice {
             log: TurnLog::new(&parts.metrics),
             settings: settings.clone(),
             sessions: Cell::new(0),
+            actor: OnceCell::new(),
         });
         let device = Device::start(DeviceParts {
             room: Rc::clone(&room),
@@ -91,6 +92,7 @@ impl Voice {
             data_dir: settings.data_dir.clone(),
             recordings_kept_days: settings.recordings_kept_days,
         });
+        let _ = room.actor.set(Rc::new(device.clone()));
         Rc::new(Voice {
             dialogue,
             settings,

@@ -23,6 +23,10 @@ pub trait Port {
     /// Opens the microphone.
     fn ear(&self) -> Work<'_, Box<dyn Ear>>;
     fn mouth(&self, turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError>;
+    /// Whether this is the box's own microphone and loudspeaker.
+    fn is_box(&self) -> bool {
+        false
+    }
     /// Keeps the switched-off microphone over a restart.
     fn keep_muted(&self, _muted: bool) {}
     fn set_volume(&self, _percent: u8) {}

@@ -4,13 +4,14 @@
 //! answer under way and the sound going out, all inside one future that is dropped to cancel.
 //! It promises to be silent at once when interrupted and to keep only what was really heard.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::api::Speaker;
 use super::dialogue::{Answer, Dialogue, VoiceError};
 use super::listen::Control;
 use super::port::{News, Port};
@@ -31,6 +32,8 @@ pub struct Room {
     pub settings: VoiceSettings,
     /// Sessions at work.
     pub sessions: Cell<usize>,
+    /// Does on the box what was asked for over a socket; set once the box's own endpoint is there.
+    pub actor: OnceCell<Rc<dyn Speaker>>,
 }
 
 /// How one turn is to be handled.

@@ -183,11 +183,21 @@ async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<
     speaking.run().await
 }
 
+/// Does what the answer promised beside its words: here, or on the box when asked over a socket.
 fn act(context: &Context, answer: &Answer) {
-    match &answer.action {
-        Some(Action::Mute) => context.report(Event::Mute(true)),
-        Some(Action::Volume { percent }) => context.port.set_volume(*percent),
-        Some(Action::Stop | Action::Repeat) | None => {}
+    let Some(action) = &answer.action else {
+        return;
+    };
+    if !context.port.is_box() {
+        if let Some(actor) = context.room.actor.get() {
+            actor.act(action);
+        }
+        return;
+    }
+    match action {
+        Action::Mute => context.report(Event::Mute(true)),
+        Action::Volume { percent } => context.port.set_volume(*percent),
+        Action::Stop | Action::Repeat => {}
     }
 }
 

@@ -453,6 +453,13 @@ impl Port for NativePort {
                     self.incoming.end();
                 }
             }
+            News::Error {
+                error: VoiceError::Muted,
+                ..
+            } => {
+                self.barging.set(false);
+                self.incoming.end();
+            }
             News::State(state) if matches!(state.phase, Phase::Listening { .. }) => {
                 self.barging.set(false);
             }

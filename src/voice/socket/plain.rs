@@ -141,7 +141,7 @@ impl Plain {
         counted.map_err(|error| VoiceError::Conflict(error.message.into_owned()))
     }
 
-    /// Decoded beside the loop, then asked in the order of arrival.
+    /// Decoded beside the loop; a text that comes meanwhile may be answered first.
     fn utterance(&mut self, source: Source) -> Result<(), VoiceError> {
         self.begin_turn()?;
         let (port, session) = (Rc::clone(&self.port), self.session.downgrade());
@@ -221,8 +221,9 @@ impl PlainPort {
             waiting.push_back(ask);
             return Ok(());
         }
-        self.busy.set(true);
-        session.ask(ask)
+        let asked = session.ask(ask);
+        self.busy.set(asked.is_ok());
+        asked
     }
 
     /// After a turn: the next question that waits.
