@@ -18,7 +18,7 @@ use super::port::{Ear, Mouth, News, Port, Work};
 use super::providers::Speech;
 use super::recordings::Recordings;
 use super::sentence::Sentence;
-use super::session::{Ask, Manner, Room, Session};
+use super::session::{Ask, Manner, Room, Session, WeakSession};
 use super::timeline::Timing;
 use super::turn::{Ends, Event, Phase, State, Tone, Turn};
 use crate::audio::earcon::EARCON_RATE_HZ;
@@ -37,6 +37,21 @@ const MUTED_KEY: &str = "device.muted";
 pub struct Device {
     session: Session,
     port: Rc<DevicePort>,
+}
+
+/// Does not keep the device's conversation alive.
+pub struct WeakDevice {
+    session: WeakSession,
+    port: Rc<DevicePort>,
+}
+
+impl WeakDevice {
+    pub fn upgrade(&self) -> Option<Device> {
+        Some(Device {
+            session: self.session.upgrade()?,
+            port: Rc::clone(&self.port),
+        })
+    }
 }
 
 /// One turn as whoever waited for it is told.
@@ -135,6 +150,13 @@ impl Device {
         keep_muted(&self.port.store, self.port.clock.wall(), muted).await?;
         self.port.muted.set(muted);
         self.session.event(Event::Mute(muted))
+    }
+
+    pub fn downgrade(&self) -> WeakDevice {
+        WeakDevice {
+            session: self.session.downgrade(),
+            port: Rc::clone(&self.port),
+        }
     }
 
     pub fn press(&self) -> Result<(), VoiceError> {

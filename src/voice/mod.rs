@@ -21,6 +21,7 @@ pub mod device;
 mod device_api;
 pub mod dialogue;
 pub mod error;
+pub mod health;
 pub mod index;
 mod listen;
 pub mod memory;
@@ -40,6 +41,7 @@ pub mod turn;
 
 use device::{Device, DeviceParts};
 use dialogue::{Action, Dialogue};
+use health::Calls;
 pub use providers::{EngineError, Engines};
 use session::Room;
 pub use settings::{EngineSettings, VoiceSettings};
@@ -83,6 +85,8 @@ impl Voice {
             settings: settings.clone(),
             sessions: Cell::new(0),
             actor: OnceCell::new(),
+            stt_calls: Calls::default(),
+            tts_calls: Calls::default(),
         });
         let device = Device::start(DeviceParts {
             room: Rc::clone(&room),
@@ -92,7 +96,7 @@ impl Voice {
             data_dir: settings.data_dir.clone(),
             recordings_kept_days: settings.recordings_kept_days,
         });
-        let _ = room.actor.set(Rc::new(device.clone()));
+        let _ = room.actor.set(device.downgrade());
         Rc::new(Voice {
             dialogue,
             settings,

@@ -123,18 +123,20 @@ pub struct Speaking<'a> {
     pub language: Option<String>,
     pub sentences: &'a Sentences,
     pub said: &'a Said,
-    pub on: &'a dyn Fn(Step),
+    pub on: &'a dyn Fn(Step<'_>),
 }
 
 /// What the driver wants to know of speaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Step<'a> {
     /// The first sentence is complete.
     FirstSentence,
     /// Its sound is there.
     FirstSpeech,
     /// A sentence's sound goes out.
     Sound,
+    /// A sentence could not be made sound.
+    Failed(&'a VoiceError),
 }
 
 type Making = Task<Result<Speech, EngineError>>;
@@ -154,6 +156,7 @@ impl Speaking<'_> {
                 Err(error) => {
                     failures += 1;
                     let error = error.of_tts();
+                    (self.on)(Step::Failed(&error));
                     let turn = Some(self.turn);
                     self.port.tell(&News::Error {
                         turn,

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::api::Speaker;
+use super::device::WeakDevice;
 use super::dialogue::{Answer, Dialogue, VoiceError};
+use super::health::Calls;
 use super::listen::Control;
 use super::port::{News, Port};
 use super::providers::Engines;
@@ -33,7 +34,9 @@ pub struct Room {
     /// Sessions at work.
     pub sessions: Cell<usize>,
     /// Does on the box what was asked for over a socket; set once the box's own endpoint is there.
-    pub actor: OnceCell<Rc<dyn Speaker>>,
+    pub actor: OnceCell<WeakDevice>,
+    pub stt_calls: Calls,
+    pub tts_calls: Calls,
 }
 
 /// How one turn is to be handled.

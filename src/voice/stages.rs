@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::api::Speaker as _;
+use super::device::WeakDevice;
 use super::dialogue::{Action, Answer, Question, VoiceError};
 use super::listen::{Control, Listening};
 use super::port::News;
@@ -50,6 +52,10 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
         Ok(stt) => stt.transcribe(&samples, language.as_deref()).await,
         Err(error) => Err(error.clone()),
     };
+    if result.is_ok() {
+        let now = context.room.clock.wall();
+        context.room.stt_calls.succeeded(now);
+    }
     match result {
         Ok(transcript) if transcript.text.trim().is_empty() => {
             Event::Transcribed { turn, empty: true }
@@ -70,7 +76,9 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
             if retry {
                 open.samples.replace(samples);
             } else {
-                context.tell_error(turn, &error.of_stt());
+                let error = error.of_stt();
+                context.room.stt_calls.failed(&error);
+                context.tell_error(turn, &error);
             }
             Event::TranscribeFailed { turn, retry }
         }
@@ -159,11 +167,15 @@ async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<
     };
     let turn = open.turn;
     let first = Cell::new(true);
-    let on = |step: Step| {
+    let on = |step: Step<'_>| {
         let now = context.now();
         match step {
             Step::FirstSentence => open.mark(|marks| mark(&mut marks.first_sentence, now)),
-            Step::FirstSpeech => open.mark(|marks| mark(&mut marks.first_speech, now)),
+            Step::FirstSpeech => {
+                open.mark(|marks| mark(&mut marks.first_speech, now));
+                context.room.tts_calls.succeeded(context.room.clock.wall());
+            }
+            Step::Failed(error) => context.room.tts_calls.failed(error),
             Step::Sound if first.replace(false) => {
                 open.mark(|marks| mark(&mut marks.first_audio, now));
                 context.report(Event::SoundBegan(turn));
@@ -189,8 +201,8 @@ fn act(context: &Context, answer: &Answer) {
         return;
     };
     if !context.port.is_box() {
-        if let Some(actor) = context.room.actor.get() {
-            actor.act(action);
+        if let Some(device) = context.room.actor.get().and_then(WeakDevice::upgrade) {
+            device.act(action);
         }
         return;
     }

@@ -1,0 +1,127 @@
+//! How the room is, for `/health` and `doctor`: state, sound card, speech engines.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use super::Voice;
+use super::dialogue::{PROVIDER, VoiceError};
+use crate::audio::AudioStatus;
+use crate::clock::UnixMillis;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct VoiceHealth {
+    /// Phase of the box's own endpoint.
+    pub state: &'static str,
+    pub muted: bool,
+    pub audio: AudioStatus,
+    pub providers: Providers,
+    /// Whether a person would find something missing.
+    #[serde(skip)]
+    pub degraded: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Providers {
+    pub stt: ProviderHealth,
+    pub llm: ProviderHealth,
+    pub tts: ProviderHealth,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ProviderHealth {
+    pub name: Option<String>,
+    pub ok: bool,
+    pub last_error: Option<String>,
+    pub last_ok_at: Option<String>,
+}
+
+/// What became of the last calls to one engine.
+#[derive(Default)]
+pub struct Calls(RefCell<LastCalls>);
+
+#[derive(Clone, Default)]
+struct LastCalls {
+    /// `None` after a success.
+    failing: Option<String>,
+    last_error: Option<String>,
+    last_ok_at: Option<UnixMillis>,
+}
+
+impl Calls {
+    pub fn succeeded(&self, now: UnixMillis) {
+        let mut calls = self.0.borrow_mut();
+        calls.failing = None;
+        calls.last_ok_at = Some(now);
+    }
+
+    pub fn failed(&self, error: &VoiceError) {
+        let message: String = error.line().message.chars().take(300).collect();
+        let mut calls = self.0.borrow_mut();
+        calls.failing = Some(message.clone());
+        calls.last_error = Some(message);
+    }
+
+    fn health(&self, engine: Result<&str, String>) -> ProviderHealth {
+        let calls = self.0.borrow().clone();
+        let (name, missing) = match engine {
+            Ok(name) => (Some(name.to_string()), None),
+            Err(error) => (None, Some(error)),
+        };
+        ProviderHealth {
+            ok: missing.is_none() && calls.failing.is_none(),
+            name,
+            last_error: missing.or(calls.last_error),
+            last_ok_at: calls.last_ok_at.map(UnixMillis::rfc3339),
+        }
+    }
+}
+
+impl Voice {
+    pub fn health(&self) -> VoiceHealth {
+        let state = self.device.state();
+        let audio = self.device.audio();
+        let engines = self.engines();
+        let stt = engines.stt.as_ref().map(|engine| engine.name());
+        let tts = engines.tts.as_ref().map(|engine| engine.name());
+        let providers = Providers {
+            stt: self.room.stt_calls.health(stt.map_err(ToString::to_string)),
+            llm: Calls::default().health(Ok(PROVIDER)),
+            tts: self.room.tts_calls.health(tts.map_err(ToString::to_string)),
+        };
+        VoiceHealth {
+            state: state.phase.name(),
+            muted: state.muted,
+            degraded: audio.input_error.is_some()
+                || audio.output_error.is_some()
+                || !providers.stt.ok
+                || !providers.tts.ok,
+            audio,
+            providers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_failed_is_well_again_after_a_success() {
+        let calls = Calls::default();
+        calls.failed(&VoiceError::Stt(String::from("it broke")));
+        let health = calls.health(Ok("x"));
+        assert_eq!(
+            (health.ok, health.last_error.as_deref()),
+            (false, Some("it broke"))
+        );
+        calls.succeeded(UnixMillis(0));
+        let health = calls.health(Ok("x"));
+        assert!(health.ok && health.last_ok_at.is_some(), "{health:?}");
+        let health = calls.health(Err(String::from("install it")));
+        assert_eq!(
+            (health.ok, health.last_error.as_deref()),
+            (false, Some("install it"))
+        );
+    }
+}
