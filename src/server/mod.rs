@@ -22,7 +22,7 @@ pub mod connection;
 mod events;
 mod framing;
 pub mod guard;
-mod interfaces;
+pub mod interfaces;
 mod json;
 mod listener;
 pub mod memory;
