@@ -7,7 +7,9 @@ mod client;
 mod device;
 mod dialects;
 mod house;
+#[cfg(feature = "audio")]
 #[path = "../sound/signal.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with the tests of sound")]
 mod signal;
+#[cfg(feature = "audio")]
 mod spoken;
