@@ -38,7 +38,8 @@ fuzz: ## run every fuzz target for a minute (FUZZ_SECONDS=60)
 	@tools/setup fuzz
 	@for target in $$(cargo +nightly fuzz list); do \
 	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
-	  cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
+	  mkdir -p fuzz/corpus/$$target; \
+	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
 	done
 
 clean: ## remove what was built

@@ -1,1 +1,394 @@
 //! Builds the rooms and wires them together: the only file that knows all of them.
+//!
+//! [`App::start`] is a checklist: each step either holds or ends the start with one line that says
+//! what to do. Nothing is announced before everything answers. [`App::stop`] is the same list
+//! backwards.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audio::{Audio, AudioOptions};
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::house::health::{self, HealthParts, RoomHealth};
+use crate::house::{Gate, House, HouseParts};
+use crate::identity::{AuthMode, Identity};
+use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
+use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, memory};
+use crate::store::{Durability, OpenError, Store, StoreError, StoreOptions};
+use crate::voice::{EngineSettings, Voice, VoiceParts, VoiceSettings};
+
+/// Name of the file in `DATA_DIR` that tells the command line where the box answers.
+pub const SERVER_FILE: &str = "server.json";
+const LOCK_FILE: &str = "magpie.lock";
+
+/// The running house. Lives on the loop.
+pub struct App {
+    pub server: Server,
+    pub voice: Rc<Voice>,
+    pub house: House,
+    pub identity: Identity,
+    pub store: Store,
+    pub audio: Audio,
+    health: Health,
+    notifier: Notifier,
+    ops: Ops,
+    data_dir: PathBuf,
+    /// Held until the process ends: one process writes the database.
+    _lock: File,
+}
+
+/// Where the box answers, as [`SERVER_FILE`] holds it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Addresses {
+    pub pid: u32,
+    pub http: Option<SocketAddr>,
+    pub https: Option<SocketAddr>,
+    pub ops: Option<SocketAddr>,
+}
+
+/// One line for a person, with what to do.
+#[derive(Debug)]
+pub enum StartError {
+    Folder {
+        path: PathBuf,
+        error: io::Error,
+    },
+    Running {
+        path: PathBuf,
+        pid: String,
+    },
+    Store(OpenError),
+    Identity(StoreError),
+    Setting {
+        name: &'static str,
+        why: String,
+    },
+    Listen(crate::server::StartError),
+    Ops {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    Thread(io::Error),
+}
+
+impl App {
+    /// Must run inside a `LocalSet`. `only_local` binds a free loopback port and nothing else,
+    /// for a command that needs the house for a moment.
+    pub async fn start(config: &Config, only_local: bool) -> Result<App, StartError> {
+        memory::prepare();
+        let clock = Clock::system();
+        let metrics = Registry::default();
+        let data_dir = make_data_dir(config)?;
+        let lock = lock(&data_dir)?;
+        let store = Store::open(StoreOptions {
+            path: config.database(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            durability: Durability::Full,
+        })
+        .map_err(StartError::Store)?;
+        let bus = Bus::default();
+        let identity = Identity::load(store.clone(), clock.clone(), auth_mode(config))
+            .await
+            .map_err(StartError::Identity)?;
+        identity
+            .offer_local_token(&data_dir)
+            .map_err(|error| folder_error(&data_dir, error))?;
+        let audio = Audio::start(audio_options(config), &metrics);
+        let voice = Voice::start(VoiceParts {
+            store: store.clone(),
+            bus,
+            clock: clock.clone(),
+            audio: audio.clone(),
+            metrics: metrics.clone(),
+            settings: voice_settings(config),
+        });
+
+        let setup = Setup::default();
+        let mut options = ServerOptions::new(clock.clone(), metrics.clone());
+        listen_on(&mut options, config, only_local);
+        options.guard = guard(config)?;
+        options.rate_per_minute = config.number("RATE_LIMIT") as u32;
+        let house = House::start(HouseParts {
+            identity: identity.clone(),
+            setup: setup.clone(),
+            authority: None,
+            http_port: config.port("PORT").unwrap_or_default(),
+            https_port: None,
+            label: config.word("HOSTNAME_LABEL").to_owned(),
+        });
+        let mut router = Router::default();
+        voice.routes(&mut router);
+        house.routes(&mut router);
+        health::routes(
+            &mut router,
+            HealthParts {
+                clock: clock.clone(),
+                store: store.clone(),
+                data_dir: data_dir.clone(),
+                rooms: rooms_health(&voice),
+            },
+        );
+        let gate = Rc::new(Gate::new(identity.clone()));
+        let server = Server::bind(options, router, gate).map_err(StartError::Listen)?;
+        voice.sockets.limit_turns(server.rate());
+
+        let (health, notifier) = (Health::default(), Notifier::from_env());
+        let ops = Ops::start(
+            ops_listener(config, only_local)?,
+            OpsParts {
+                metrics: metrics.clone(),
+                beat: loop_watch::start(&metrics),
+                health: health.clone(),
+                notifier: notifier.clone(),
+                setup,
+            },
+        )
+        .map_err(StartError::Thread)?;
+        server.start();
+        let app = App {
+            server,
+            voice,
+            house,
+            identity,
+            store,
+            audio,
+            health,
+            notifier,
+            ops,
+            data_dir,
+            _lock: lock,
+        };
+        app.announce()?;
+        Ok(app)
+    }
+
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            pid: std::process::id(),
+            http: self.server.http_address(),
+            https: self.server.https_address(),
+            ops: self.ops.address(),
+        }
+    }
+
+    /// Takes over what may change while the box runs.
+    pub fn reload(&self, config: &Config) {
+        match guard(config) {
+            Ok(options) => self.server.set_guard(options),
+            Err(error) => log::error!("event=reload_refused error=\"{error}\""),
+        }
+        self.audio.set_volume(config.number("VOLUME") as u8);
+    }
+
+    /// Tells everybody, lets what runs finish, and closes the store last.
+    pub async fn stop(self) {
+        self.notifier.stopping();
+        self.health.drain();
+        self.server.shutdown().await;
+        if let Err(error) = self.store.close().await {
+            log::error!("event=store_not_closed error=\"{error}\"");
+        }
+        let _ = fs::remove_file(self.data_dir.join(SERVER_FILE));
+    }
+
+    /// Everything answers: tell the command line, the supervisor, and who may claim the box.
+    fn announce(&self) -> Result<(), StartError> {
+        let addresses = self.addresses();
+        write_private(&self.data_dir.join(SERVER_FILE), &addresses)
+            .map_err(|error| folder_error(&self.data_dir, error))?;
+        let status = addresses
+            .http
+            .or(addresses.https)
+            .map(|address| format!("answers on {address}"))
+            .unwrap_or_default();
+        self.notifier.ready(&status);
+        Ok(())
+    }
+}
+
+fn rooms_health(voice: &Rc<Voice>) -> Rc<dyn Fn() -> RoomHealth> {
+    let voice = voice.clone();
+    Rc::new(move || {
+        let health = voice.health();
+        let details = match serde_json::to_value(&health) {
+            Ok(serde_json::Value::Object(details)) => details,
+            _ => serde_json::Map::new(),
+        };
+        RoomHealth {
+            is_degraded: health.degraded,
+            details,
+        }
+    })
+}
+
+fn listen_on(options: &mut ServerOptions, config: &Config, only_local: bool) {
+    if only_local {
+        options.http = Some((Ipv4Addr::LOCALHOST, 0).into());
+        return;
+    }
+    let host = config.address("HOST");
+    options.http = config.port("PORT").map(|port| (host, port).into());
+}
+
+fn ops_listener(config: &Config, only_local: bool) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = config.listen("OPS_LISTEN").filter(|_| !only_local) else {
+        return Ok(None);
+    };
+    TcpListener::bind(address)
+        .map(Some)
+        .map_err(|error| StartError::Ops { address, error })
+}
+
+fn guard(config: &Config) -> Result<GuardOptions, StartError> {
+    let label = config.word("HOSTNAME_LABEL");
+    let proxies = config.list("TRUST_PROXY");
+    Ok(GuardOptions {
+        names: vec![label.to_owned(), format!("{label}.local")],
+        allowed_origins: config.list("ALLOWED_ORIGINS"),
+        trusted_proxies: Networks::parse(proxies.iter().map(String::as_str)).map_err(|why| {
+            StartError::Setting {
+                name: "TRUST_PROXY",
+                why,
+            }
+        })?,
+    })
+}
+
+fn auth_mode(config: &Config) -> AuthMode {
+    match config.word("VOICE_AUTH") {
+        "strict" => AuthMode::Strict,
+        "off" => AuthMode::Off,
+        _ => AuthMode::Lan,
+    }
+}
+
+fn audio_options(config: &Config) -> AudioOptions {
+    AudioOptions {
+        input: config.word("AUDIO_INPUT").to_owned(),
+        output: config.word("AUDIO_OUTPUT").to_owned(),
+        period: std::time::Duration::from_millis(config.number("AUDIO_PERIOD_MS")),
+        volume: config.number("VOLUME") as u8,
+    }
+}
+
+fn voice_settings(config: &Config) -> VoiceSettings {
+    let engine = |provider, command, model| EngineSettings {
+        provider: config.word(provider).to_owned(),
+        command: config.text(command).map(str::to_owned),
+        model: config.text(model).map(str::to_owned),
+    };
+    VoiceSettings {
+        data_dir: config.data_dir(),
+        stt: engine("STT_PROVIDER", "STT_COMMAND", "STT_MODEL"),
+        tts: engine("TTS_PROVIDER", "TTS_COMMAND", "TTS_MODEL"),
+        language: config
+            .text("STT_LANGUAGE")
+            .filter(|language| *language != "auto")
+            .map(str::to_owned),
+        tts_voice: config.text("TTS_VOICE").map(str::to_owned),
+        end_silence: std::time::Duration::from_millis(config.number("END_SILENCE_MS")),
+        conversation_idle: config.duration("CONVERSATION_IDLE"),
+        recordings_kept_days: config.number("AUDIO_KEEP_DAYS") as u32,
+        upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,
+    }
+}
+
+fn make_data_dir(config: &Config) -> Result<PathBuf, StartError> {
+    let path = config.data_dir();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .map_err(|error| folder_error(&path, error))?;
+    Ok(path)
+}
+
+/// One process a data folder: the lock goes with the process, however it ends.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.join(LOCK_FILE);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| folder_error(data_dir, error))?;
+    // SAFETY: takes a descriptor that `file` keeps open, and a flag.
+    let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    if locked != 0 {
+        let mut pid = String::new();
+        let _ = file.read_to_string(&mut pid);
+        return Err(StartError::Running {
+            path: data_dir.to_path_buf(),
+            pid: pid.trim().to_owned(),
+        });
+    }
+    let noted = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| write!(file, "{}", std::process::id()));
+    noted.map_err(|error| folder_error(data_dir, error))?;
+    Ok(file)
+}
+
+fn write_private(path: &Path, addresses: &Addresses) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&partial)?;
+    serde_json::to_writer(&mut file, addresses)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)
+}
+
+fn folder_error(path: &Path, error: io::Error) -> StartError {
+    StartError::Folder {
+        path: path.to_path_buf(),
+        error,
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Folder { path, error } => write!(
+                f,
+                "the data folder {} cannot be used: {error}; make it writable, or set DATA_DIR to another",
+                path.display()
+            ),
+            StartError::Running { path, pid } => write!(
+                f,
+                "the data folder {} is in use by the process {pid}; stop that one first, or set DATA_DIR to another folder",
+                path.display()
+            ),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Identity(error) => {
+                write!(f, "the box's devices could not be read: {error}")
+            }
+            StartError::Setting { name, why } => write!(f, "{name}: {why}"),
+            StartError::Listen(error) => error.fmt(f),
+            StartError::Ops { address, error } => write!(
+                f,
+                "cannot listen on {address} for monitoring: {error}; set OPS_LISTEN to another address, or to off"
+            ),
+            StartError::Thread(error) => write!(f, "no thread could be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

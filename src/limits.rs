@@ -154,6 +154,15 @@ pub const WATCHDOG_FEED_MAX: Duration = Duration::from_secs(10);
 pub const WARNINGS_MAX: usize = 64;
 /// Lines waiting for a slow terminal or card; beyond it lines are counted and dropped.
 pub const LOG_QUEUE_LINES_MAX: usize = 1_024;
+/// A longer line is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+/// Then the file is rotated; [`LOG_FILES_KEPT`] older ones stay.
+pub const LOG_FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
+pub const LOG_FILES_KEPT: u32 = 14;
+/// How long an ending process waits for its last lines to be written.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(2);
+/// Refused at the start.
+pub const ENV_FILE_BYTES_MAX: usize = 64 * 1024;
 
 // Identity.
 pub const CLAIM_TRIES_MAX: u32 = 5;

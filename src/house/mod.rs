@@ -14,6 +14,7 @@ use crate::server::{Access, Method, Router, interfaces};
 
 mod devices;
 mod gate;
+pub mod health;
 mod pages;
 pub mod qr;
 mod trust;

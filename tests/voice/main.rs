@@ -7,9 +7,7 @@ mod client;
 mod device;
 mod dialects;
 mod house;
-#[cfg(feature = "audio")]
 #[path = "../sound/signal.rs"]
-#[allow(dead_code, reason = "shared with the tests of sound")]
+#[allow(dead_code)]
 mod signal;
-#[cfg(feature = "audio")]
 mod spoken;

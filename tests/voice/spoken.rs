@@ -84,38 +84,16 @@ fn last_recording(data: &Path) -> Vec<i16> {
     wav::decode_speech(&bytes, Duration::from_secs(60)).expect("a WAV")
 }
 
-/// A process chooses its card once, by the environment: the conversation gets one of its own.
 #[test]
 fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
-    const NAME: &str =
-        "spoken::a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart";
-    const MARK: &str = "MAGPIE_VOICE_TEST_CARD";
-    if let Some(folder) = std::env::var_os(MARK) {
-        return converse(&Card::new(Path::new(&folder), SPEECH, STUDIO));
-    }
     let folder = tempfile::tempdir().expect("a folder");
-    let card = Card::new(folder.path(), SPEECH, STUDIO);
-    let program = std::env::current_exe().expect("the test program has a path");
-    let output = std::process::Command::new(program)
-        .args(["--exact", NAME, "--nocapture"])
-        .env(MARK, folder.path())
-        .env("ALSA_CONFIG_PATH", card.config())
-        .output()
-        .expect("start the test again");
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}");
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn converse(card: &Card) {
     let data = tempfile::tempdir().expect("a folder");
+    let card = Card::new(folder.path(), SPEECH, STUDIO);
+    card.use_in_this_process();
+
     let fact = alsa::speak(FACT, "slt", 16_000);
     let first = house(data.path());
-    let turn = speak_to(&first, card, &fact);
+    let turn = speak_to(&first, &card, &fact);
     println!(
         "told {FACT:?}, heard {}, word error {:.0} %",
         turn["text"],
@@ -126,9 +104,9 @@ fn converse(card: &Card) {
     drop(first);
 
     let house = house(data.path());
-    the_question_is_heard_and_answered(&house, card, data.path());
-    an_interrupt_silences_the_speaker(&house, card);
-    an_xrun_and_an_unplugging_are_survived(&house, card);
+    the_question_is_heard_and_answered(&house, &card, data.path());
+    an_interrupt_silences_the_speaker(&house, &card);
+    an_xrun_and_an_unplugging_are_survived(&house, &card);
 }
 
 fn the_question_is_heard_and_answered(house: &House, card: &Card, data: &Path) {

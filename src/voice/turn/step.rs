@@ -335,6 +335,7 @@ impl Step {
         if self.state.hold_deadline().is_some_and(|at| at <= self.now) {
             self.state.button.pressed = None;
             self.mute(!self.state.muted);
+            return;
         }
         match self.state.phase {
             Phase::Listening {

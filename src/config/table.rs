@@ -1,0 +1,155 @@
+//! The table: every setting declared once, in the order in which people meet them.
+
+use super::kind::Kind;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    pub name: &'static str,
+    pub group: &'static str,
+    pub kind: Kind,
+    /// Empty: not set.
+    pub default: &'static str,
+    /// One line for `.env.example` and the README.
+    pub help: &'static str,
+    /// Older names that mean the same.
+    pub aliases: &'static [&'static str],
+    /// Never shown, never logged.
+    pub secret: bool,
+    /// Takes effect on SIGHUP; others want a restart.
+    pub reloads: bool,
+    /// Accepted from existing files; nothing uses it yet.
+    pub later: bool,
+}
+
+impl Setting {
+    const fn new(
+        group: &'static str,
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Setting {
+        Setting {
+            name,
+            group,
+            kind,
+            default,
+            help,
+            aliases: &[],
+            secret: false,
+            reloads: false,
+            later: false,
+        }
+    }
+
+    const fn alias(mut self, aliases: &'static [&'static str]) -> Setting {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn secret(mut self) -> Setting {
+        self.secret = true;
+        self
+    }
+
+    const fn reloads(mut self) -> Setting {
+        self.reloads = true;
+        self
+    }
+
+    const fn later(mut self) -> Setting {
+        self.later = true;
+        self
+    }
+
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+}
+
+const DOOR: &str = "Network";
+const ACCESS: &str = "Who may call";
+const DATA: &str = "Data";
+const SPEECH: &str = "Speech";
+const SOUND: &str = "Sound";
+const TALK: &str = "Conversation";
+const LOGS: &str = "Logs";
+const LATER: &str = "Kept for a later release";
+
+/// All of them.
+pub static SETTINGS: &[Setting] = &[
+    Setting::new(DOOR, "PORT", Kind::Port, "8080", "Port of plain HTTP; 0 picks a free one, off closes it.").alias(&["SERVER_PORT"]),
+    Setting::new(DOOR, "HTTPS_PORT", Kind::Port, "8443", "Port of HTTPS, which browsers want before they give a page the microphone; off closes it."),
+    Setting::new(DOOR, "HOST", Kind::Address, "0.0.0.0", "Address that both ports listen on; 127.0.0.1 keeps the box to this machine."),
+    Setting::new(DOOR, "OPS_LISTEN", Kind::Listen, "127.0.0.1:9090", "Where /live, /ready and /metrics answer for monitoring; off closes it."),
+    Setting::new(DOOR, "HOSTNAME_LABEL", Kind::HostLabel, "magpie", "Name of the box: it answers to NAME and NAME.local."),
+    Setting::new(DOOR, "TLS_CERT_FILE", Kind::Path, "", "PEM certificate chain to use instead of the box's own; wants TLS_KEY_FILE."),
+    Setting::new(DOOR, "TLS_KEY_FILE", Kind::Path, "", "PEM private key of TLS_CERT_FILE."),
+    Setting::new(DOOR, "ALLOWED_ORIGINS", Kind::Origins, "", "Sites whose pages may call the box from a browser.").reloads(),
+    Setting::new(DOOR, "TRUST_PROXY", Kind::Networks, "", "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.").reloads(),
+    Setting::new(DOOR, "RATE_LIMIT", Kind::Int(0, 1_000_000), "60", "Calls a minute for each client; 0 for no limit."),
+    Setting::new(DOOR, "MAX_UPLOAD_SIZE", Kind::Size(1024, 1 << 30), "10MB", "Largest recording that may be sent."),
+    Setting::new(ACCESS, "VOICE_AUTH", Kind::OneOf(&["lan", "strict", "off"]), "lan", "lan: this machine is trusted and others show a token; strict: everybody shows a token; off: nobody is asked."),
+    Setting::new(DATA, "DATA_DIR", Kind::Path, "data", "Folder of everything the box keeps."),
+    Setting::new(DATA, "DATABASE_PATH", Kind::Path, "", "The database file; not set: voice-memory.db in DATA_DIR."),
+    Setting::new(DATA, "AUDIO_KEEP_DAYS", Kind::Int(0, 36_500), "0", "Days that recordings of the box's own microphone are kept; 0 keeps none."),
+    Setting::new(SPEECH, "STT_PROVIDER", Kind::OneOf(&["auto", "none", "command", "whisper.cpp", "pocketsphinx"]), "auto", "What understands speech; auto takes the best that is installed."),
+    Setting::new(SPEECH, "STT_COMMAND", Kind::Text, "", "Own recogniser: a command line with {wav}, and {language} or {model} if it wants them; it prints the text."),
+    Setting::new(SPEECH, "STT_MODEL", Kind::Text, "", "Model file of a recogniser that needs one (whisper.cpp)."),
+    Setting::new(SPEECH, "STT_LANGUAGE", Kind::OneOf(&["auto", "en", "zh"]), "auto", "Language that is spoken."),
+    Setting::new(SPEECH, "TTS_PROVIDER", Kind::OneOf(&["auto", "none", "command", "piper", "flite", "espeak-ng"]), "auto", "What speaks; auto takes the best that is installed."),
+    Setting::new(SPEECH, "TTS_COMMAND", Kind::Text, "", "Own voice: a command line with {text_file} and {out}, and {voice} or {model} if it wants them; it writes a WAV file."),
+    Setting::new(SPEECH, "TTS_MODEL", Kind::Text, "", "Model file of a voice that needs one (piper)."),
+    Setting::new(SPEECH, "TTS_VOICE", Kind::Text, "", "The engine's name of a voice, such as slt for flite or en-gb for espeak-ng."),
+    Setting::new(SOUND, "AUDIO_INPUT", Kind::Text, "default", "Microphone: an ALSA name from `magpie devices`; off for none."),
+    Setting::new(SOUND, "AUDIO_OUTPUT", Kind::Text, "default", "Speaker: an ALSA name from `magpie devices`; off for none."),
+    Setting::new(SOUND, "AUDIO_PERIOD_MS", Kind::Int(5, 100), "20", "How much sound the card hands over at a time; larger is safer on a slow board."),
+    Setting::new(SOUND, "VOLUME", Kind::Int(0, 100), "80", "Loudness in per cent.").reloads(),
+    Setting::new(SOUND, "END_SILENCE_MS", Kind::Int(300, 2_000), "700", "Silence that ends what somebody says."),
+    Setting::new(TALK, "CONVERSATION_IDLE", Kind::Duration(10, 86_400), "10m", "After this long without a word a new conversation begins."),
+    Setting::new(TALK, "TZ", Kind::TimeZone, "", "Time zone of answers about date and time; not set: that of the machine."),
+    Setting::new(LOGS, "LOG_LEVEL", Kind::OneOf(&["debug", "info", "warn", "error"]), "info", "How much is logged; what people say only from debug on.").reloads(),
+    Setting::new(LOGS, "LOG_FORMAT", Kind::OneOf(&["text", "json"]), "text", "Lines for people, or JSON lines for programs.").reloads(),
+    Setting::new(LOGS, "LOG_FILE", Kind::Path, "", "Log file, rotated by itself; not set: standard error.").reloads(),
+    Setting::new(LATER, "CLAUDE_API_KEY", Kind::Text, "", "Anthropic key; accepted and unused: this release answers without any model of the network.").secret().later(),
+    Setting::new(LATER, "OPENAI_API_KEY", Kind::Text, "", "OpenAI key; accepted and unused: this release hears and speaks with programs of this machine.").secret().later(),
+];
+
+/// The setting of a name or alias.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.is_named(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_name_is_declared_once_and_every_default_is_allowed() {
+        let mut names = HashSet::new();
+        for setting in SETTINGS {
+            for name in std::iter::once(&setting.name).chain(setting.aliases) {
+                assert!(names.insert(*name), "{name} is declared twice");
+                assert!(
+                    name.chars().all(|c| c.is_ascii_uppercase() || c == '_'),
+                    "{name}"
+                );
+            }
+            if !setting.default.is_empty() {
+                let value = setting.kind.parse(setting.default);
+                assert!(value.is_some(), "default of {}", setting.name);
+            }
+            assert!(setting.help.ends_with('.'), "help of {}", setting.name);
+        }
+    }
+
+    #[test]
+    fn groups_stand_together() {
+        let mut groups: Vec<&str> = SETTINGS.iter().map(|setting| setting.group).collect();
+        groups.dedup();
+        let distinct: HashSet<&str> = groups.iter().copied().collect();
+        assert_eq!(groups.len(), distinct.len(), "{groups:?}");
+    }
+}
