@@ -58,6 +58,8 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The kernel takes no more of an answer while this much of it is unsent.
 pub const UNSENT_BYTES_LOW: usize = 64 * 1024;
+/// Reads waiting for the thread for files, more than one for each HTTP connection; 503.
+pub const FILE_JOBS_MAX: usize = 1_024;
 /// A shorter text is not worth compressing; a longer one would hold the loop.
 pub const COMPRESS_BYTES_MIN: usize = 1024;
 pub const COMPRESS_BYTES_MAX: usize = 64 * 1024;

@@ -16,10 +16,12 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::ops::{Counter, Histogram, Registry};
 
+pub mod authority;
 mod body_budget;
 mod compress;
 pub mod connection;
 mod events;
+pub mod files;
 mod framing;
 pub mod guard;
 pub mod interfaces;
@@ -48,6 +50,7 @@ pub use rate::{RateKey, RateLimiter};
 pub use request::{Request, RequestHead, parse_json};
 pub use response::{Body, EventSender, EventStream, Gone, HttpError, Response};
 pub use router::{Access, ErrorShape, Route, Router};
+pub use tls::{Tls, TlsError};
 
 /// Who the gatekeeper says is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -318,6 +321,9 @@ impl Shared {
             .map(SocketAddr::port)
             .collect();
         let own: Vec<IpAddr> = interfaces::own_addresses();
+        if let Some(tls) = &self.tls {
+            tls.refresh(&own, self.clock.wall());
+        }
         self.guard.set_own(own, ports);
     }
 }

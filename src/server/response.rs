@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use super::events::{EventSender, EventStream, Gone};
+pub use super::files::FileBody;
 use super::upgrade::UpgradeTask;
 
 pub struct Response {
@@ -18,6 +19,8 @@ pub enum Body {
     Empty,
     Bytes(Bytes),
     Events(EventStream),
+    /// A part of a file on disk.
+    File(FileBody),
     /// 101: what drives the socket once the answer has left.
     Upgrade(UpgradeTask),
 }

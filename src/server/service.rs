@@ -373,12 +373,15 @@ fn send(
 
 /// HEAD tells the length GET would have.
 fn keep_length(response: &mut Response) {
-    if let Body::Bytes(bytes) = &response.body {
-        response
-            .headers
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-        response.body = Body::Empty;
-    }
+    let length = match &response.body {
+        Body::Bytes(bytes) => bytes.len() as u64,
+        Body::File(file) => file.remaining(),
+        Body::Empty | Body::Events(_) | Body::Upgrade(_) => return,
+    };
+    response
+        .headers
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response.body = Body::Empty;
 }
 
 /// Bytes of the body as stated; `None` for a chunked one.
@@ -437,6 +440,9 @@ impl hyper::body::Body for OutBody {
             Body::Events(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            Body::File(file) => file
+                .poll_chunk(cx)
+                .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
         }
     }
 
@@ -445,6 +451,7 @@ impl hyper::body::Body for OutBody {
             Body::Empty | Body::Upgrade(_) => true,
             Body::Bytes(bytes) => bytes.is_empty(),
             Body::Events(_) => false,
+            Body::File(file) => file.remaining() == 0,
         }
     }
 
@@ -453,6 +460,7 @@ impl hyper::body::Body for OutBody {
             Body::Empty | Body::Upgrade(_) => SizeHint::with_exact(0),
             Body::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Events(_) => SizeHint::default(),
+            Body::File(file) => SizeHint::with_exact(file.remaining()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use magpie::clock::Clock;
 use magpie::ops::Registry;
+use magpie::server::files::{Asset, Folder};
 use magpie::server::{
-    Access, Caller, EventStream, Gatekeeper, HttpError, Method, RequestHead, Response, Role,
-    Router, Server, ServerLimits, ServerOptions, StatusCode,
+    Access, Caller, EventStream, Gatekeeper, HeaderMap, HeaderValue, HttpError, Method,
+    RequestHead, Response, Role, Router, Server, ServerLimits, ServerOptions, StatusCode,
 };
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Patience of a test's client; only reached when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +25,8 @@ pub struct House {
     pub http: SocketAddr,
     pub https: Option<SocketAddr>,
     pub metrics: Registry,
+    /// Holds what `/files/` serves, and whatever else a test keeps on disk.
+    pub folder: tempfile::TempDir,
     orders: tokio::sync::mpsc::UnboundedSender<Order>,
     thread: Option<JoinHandle<()>>,
 }
@@ -51,6 +56,8 @@ impl House {
     pub fn with(change: impl FnOnce(&mut ServerOptions) + Send + 'static) -> House {
         let (told, hear) = mpsc::channel();
         let (orders, mut ordered) = tokio::sync::mpsc::unbounded_channel::<Order>();
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().to_owned();
         let metrics = Registry::default();
         let registry = metrics.clone();
         let thread = std::thread::spawn(move || {
@@ -62,7 +69,8 @@ impl House {
                 let mut options = ServerOptions::new(Clock::system(), registry);
                 options.http = Some(([127, 0, 0, 1], 0).into());
                 change(&mut options);
-                let server = Server::bind(options, routes(), Rc::new(Tokens)).expect("a free port");
+                let server =
+                    Server::bind(options, routes(root), Rc::new(Tokens)).expect("a free port");
                 server.start();
                 told.send((server.http_address(), server.https_address()))
                     .expect("the test waits");
@@ -76,6 +84,7 @@ impl House {
             http: http.expect("a plain listener"),
             https,
             metrics,
+            folder,
             orders,
             thread: Some(thread),
         }
@@ -234,6 +243,24 @@ impl Client {
         (size > 0).then_some(chunk)
     }
 
+    /// Reads a head and leaves the body where it is.
+    pub fn head_only(&mut self) -> String {
+        loop {
+            if let Some(end) = find(&self.read, b"\r\n\r\n") {
+                let head: Vec<u8> = self.read.drain(..end + 4).collect();
+                return String::from_utf8_lossy(&head).to_ascii_lowercase();
+            }
+            assert!(self.fill(), "the server closes early");
+        }
+    }
+
+    pub fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count {
+            assert!(self.fill(), "the server closes early");
+        }
+        self.read.drain(..count).collect()
+    }
+
     /// Whether the server closes, without another byte before.
     pub fn is_closed(&mut self) -> bool {
         self.read.is_empty() && !self.fill()
@@ -262,7 +289,7 @@ struct Said {
     message: String,
 }
 
-fn routes() -> Router {
+fn routes(root: PathBuf) -> Router {
     let mut router = Router::default();
     let public = Access::Public;
     router
@@ -344,8 +371,38 @@ fn routes() -> Router {
         tokio::task::spawn_local(async move { sender.gone().await });
         Ok(Response::events(stream.endless()))
     });
+    let folder = Rc::new(Folder::new(root));
+    router.route(Method::GET, "/files/{path...}", public, move |request| {
+        let folder = folder.clone();
+        async move { folder.respond(&request.head, request.param("path")).await }
+    });
+    let asset = Rc::new(Asset::new("text/css; charset=utf-8", STYLE.as_bytes()));
+    router.route(Method::GET, "/style.css", public, move |request| {
+        let asset = asset.clone();
+        async move { Ok(asset.respond(&request.head)) }
+    });
+    router.route(Method::GET, "/upgrade", public, |_| async {
+        let mut headers = HeaderMap::new();
+        headers.insert("upgrade", HeaderValue::from_static("echo"));
+        headers.insert("connection", HeaderValue::from_static("upgrade"));
+        Ok(Response::upgrade(headers, |upgraded| async move {
+            let (mut stream, leftover, _slot) = upgraded.into_parts();
+            if stream.write_all(&leftover).await.is_err() {
+                return;
+            }
+            let mut buffer = [0; 1024];
+            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                if stream.write_all(&buffer[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }))
+    });
     router
 }
+
+/// Long enough to be worth packing.
+pub const STYLE: &str = include_str!("house.rs");
 
 /// Limits so short that a test need not wait for them.
 pub fn impatient() -> ServerLimits {
@@ -360,5 +417,15 @@ pub fn impatient() -> ServerLimits {
         heartbeat: Duration::from_millis(100),
         shutdown_streams: Duration::from_millis(500),
         ..ServerLimits::default()
+    }
+}
+
+/// What a second server on `taken` is told.
+pub fn bind_error(taken: SocketAddr) -> String {
+    let mut options = ServerOptions::new(Clock::system(), Registry::default());
+    options.http = Some(taken);
+    match Server::bind(options, Router::default(), Rc::new(Tokens)) {
+        Ok(_) => panic!("the port was free"),
+        Err(error) => error.to_string(),
     }
 }
