@@ -21,7 +21,7 @@ class Capture extends AudioWorkletProcessor {
     const sound = new Float32Array(this.held.length + input.length);
     sound.set(this.held);
     sound.set(input, this.held.length);
-    for (; this.at + TAPS <= sound.length; this.at += this.step) this.push(this.value(sound, Math.floor(this.at), this.at % 1));
+    for (; this.at + TAPS + 1 <= sound.length; this.at += this.step) this.push(this.value(sound, Math.floor(this.at), this.at % 1));
     const used = Math.min(Math.floor(this.at), sound.length);
     this.held = sound.slice(used);
     this.at -= used;
