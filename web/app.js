@@ -78,6 +78,8 @@ let answering = null;
 let stream = 0;
 let turn = null;
 let silenced = null;
+let isBusy = false;
+player.onidle = showStop;
 
 function showTalk() {
   $("talk").hidden = false;
@@ -90,6 +92,7 @@ function showTalk() {
 link.addEventListener("open", () => showConnection("open"));
 link.addEventListener("closed", () => {
   showConnection("closed");
+  isBusy = false;
   endHold();
   finish();
 });
@@ -101,7 +104,8 @@ link.addEventListener("message", ({ detail }) => on[detail.type]?.(detail));
 const on = {
   state(told) {
     $("state").textContent = told.state === "idle" ? "" : word(`state_${told.state}`);
-    showStop(["thinking", "speaking", "transcribing"].includes(told.state) || player.isPlaying);
+    isBusy = ["thinking", "speaking", "transcribing"].includes(told.state);
+    showStop();
   },
   transcript(told) {
     if (told.text) say("mine", told.text);
@@ -164,7 +168,7 @@ function interrupt() {
 
 function finish() {
   answering = null;
-  showStop(player.isPlaying);
+  showStop();
 }
 
 // Holding to talk: a press opens the microphone, letting go ends the question.
@@ -243,8 +247,8 @@ function scroll() {
   main.scrollTop = main.scrollHeight;
 }
 
-function showStop(isBusy) {
-  $("stop").hidden = !isBusy;
+function showStop() {
+  $("stop").hidden = !isBusy && !player.isPlaying;
 }
 
 function showConnection(state) {

@@ -41,6 +41,8 @@ export async function listen(heard) {
 
 /** Plays s16le pieces one after the other without a gap; can be silenced at once. */
 export class Player {
+  /** Called when the last piece has been heard. */
+  onidle = () => {};
   #rate = 24000;
   #end = 0;
   #playing = new Set();
@@ -58,7 +60,10 @@ export class Player {
     const piece = own.createBufferSource();
     piece.buffer = buffer;
     piece.connect(own.destination);
-    piece.onended = () => this.#playing.delete(piece);
+    piece.onended = () => {
+      this.#playing.delete(piece);
+      if (!this.isPlaying) this.onidle();
+    };
     this.#end = Math.max(this.#end, own.currentTime + 0.03);
     piece.start(this.#end);
     this.#end += buffer.duration;

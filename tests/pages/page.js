@@ -68,6 +68,9 @@ try {
   await until(page, () => document.querySelector("#messages").lastElementChild.classList.contains("box"));
 
   await page.emulateMedia({ colorScheme: "dark" });
+  // It is spoken here, and once that is over nothing is left to stop.
+  await until(page, () => document.querySelector("#state").textContent === "Speaking");
+  await until(page, () => document.querySelector("#state").textContent === "" && document.querySelector("#stop").hidden);
   await shot("talk-phone-dark");
   await page.setViewportSize({ width: 1280, height: 800 });
   await shot("talk-desk-dark");
