@@ -1,3 +1,5 @@
+//! Identity on a real store: claims, restarts, modes, bounds.
+
 use super::*;
 use crate::store::{Durability, StoreOptions};
 
