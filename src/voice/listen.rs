@@ -200,7 +200,8 @@ impl Recorder {
             Some(_) => self.follow(frame),
             None => self.hold(frame),
         };
-        if self.voiced & 1 == 1 {
+        // A lone voiced frame is noise; the end rule counts the same way.
+        if self.voiced & 1 == 1 && (self.voiced & VOICED_WINDOW).count_ones() >= VOICED_MIN {
             self.last_voiced = Some(now);
         }
         event

@@ -117,3 +117,29 @@ fn the_last_turns_are_shown() {
     assert_eq!(stats["data"]["turns"][0]["result"], "failed", "{stats}");
     assert_eq!(stats["data"]["sessions"], 1, "{stats}");
 }
+
+#[test]
+fn health_tells_how_the_room_is() {
+    let data = tempfile::tempdir().expect("a folder");
+    let house = House::start(Setup::at(data.path()));
+    let (status, health) = house.get("/health");
+    assert_eq!(status, 200);
+    for field in ["status", "timestamp", "uptime"] {
+        assert!(health[field].is_string(), "{field} in {health}");
+    }
+    assert!(
+        health["memory"]["alloc"]
+            .as_u64()
+            .is_some_and(|bytes| bytes > 0),
+        "{health}"
+    );
+    assert_eq!(
+        health["providers"]["stt"]["name"], "pocketsphinx",
+        "{health}"
+    );
+    assert_eq!(health["db"]["ok"], true);
+    assert!(
+        health["disk_free"].as_u64().is_some_and(|bytes| bytes > 0),
+        "{health}"
+    );
+}

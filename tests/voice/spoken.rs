@@ -216,6 +216,9 @@ fn an_xrun_and_an_unplugging_are_survived(house: &House, card: &Card) {
         turn.join().expect("the turn ends")
     });
     assert_eq!(turn["text"], QUESTION, "after an xrun: {turn}");
+    until("health tells of the xrun", || {
+        house.get("/health").1["audio"]["xruns"].as_u64() > Some(xruns)
+    });
 
     std::thread::scope(|scope| {
         let turn = scope.spawn(|| house.done("/api/v1/device/listen", &json!({"wait": true})));
@@ -228,8 +231,13 @@ fn an_xrun_and_an_unplugging_are_survived(house: &House, card: &Card) {
         );
         assert_eq!(turn["result"], "failed", "{turn}");
         assert_eq!(turn["errors"][0]["code"], "AUDIO_DEVICE", "{turn}");
+        until("health tells of the lost card", || {
+            audio(house)["input_error"].is_string()
+                && house.get("/health").1["status"] == "degraded"
+        });
     });
     card.plug_in();
+    until("the card is back", || audio(house)["input_error"].is_null());
     until("the error is over", || state(house) == "idle");
     let turn = speak_to(house, card, &question);
     assert_eq!(turn["text"], QUESTION, "after the card came back: {turn}");

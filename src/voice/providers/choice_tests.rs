@@ -1,3 +1,5 @@
+//! The choice of engines, and real ones heard and understood.
+
 use super::*;
 use crate::audio::SPEECH_RATE_HZ;
 

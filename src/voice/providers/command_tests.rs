@@ -1,3 +1,5 @@
+//! Quoting, killing and cleaning up after programs, on real ones.
+
 use super::*;
 use proptest::prelude::*;
 

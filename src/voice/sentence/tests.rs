@@ -1,3 +1,5 @@
+//! Where sentences end, what is said of what cannot be spoken, and that no split matters.
+
 use super::*;
 use proptest::prelude::*;
 
