@@ -278,5 +278,3 @@ pub const VOICE_WHOLE_SOUND_MAX: Duration = Duration::from_secs(60);
 /// A lost socket's conversation waits this long for its client.
 pub const VOICE_RESUME_MAX: Duration = Duration::from_secs(30);
 pub const VOICE_PARKED_MAX: usize = 64;
-/// An answer of `/health` is given again for this long.
-pub const HEALTH_KEPT: Duration = Duration::from_secs(1);

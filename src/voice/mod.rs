@@ -22,7 +22,6 @@ mod device_api;
 pub mod dialogue;
 pub mod error;
 pub mod health;
-pub mod health_api;
 pub mod index;
 mod listen;
 pub mod memory;
@@ -111,7 +110,6 @@ impl Voice {
         let speaker = Rc::new(self.device.clone());
         api::routes(router, &self.dialogue, Some(speaker));
         device_api::routes(router, self);
-        health_api::route(router, self);
         self.sockets.routes(router);
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use magpie::audio::{Audio, AudioOptions};
 use magpie::bus::Bus;
 use magpie::clock::Clock;
+use magpie::house::health::{self, HealthParts, RoomHealth};
 use magpie::ops::Registry;
 use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
 use magpie::store::{Durability, Store, StoreOptions};
@@ -153,6 +154,23 @@ fn build(setup: Setup, metrics: Registry) -> (Store, Server, Rc<Voice>) {
     });
     let mut router = Router::default();
     voice.routes(&mut router);
+    let room = Rc::clone(&voice);
+    health::routes(
+        &mut router,
+        HealthParts {
+            clock: clock.clone(),
+            store: store.clone(),
+            data_dir: voice.settings.data_dir.clone(),
+            rooms: Rc::new(move || {
+                let health = room.health();
+                let details = serde_json::to_value(&health).expect("health is JSON");
+                RoomHealth {
+                    is_degraded: health.degraded,
+                    details: details.as_object().expect("fields").clone(),
+                }
+            }),
+        },
+    );
     let mut options = ServerOptions::new(clock, metrics);
     options.http = Some(([127, 0, 0, 1], 0).into());
     options.rate_per_minute = setup.rate_per_minute;
