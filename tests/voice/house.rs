@@ -21,8 +21,13 @@ use serde_json::Value;
 /// Only reached when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct House {
+/// Where a box answers.
+pub struct Door {
     pub address: SocketAddr,
+}
+
+pub struct House {
+    door: Door,
     pub metrics: Registry,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -83,13 +88,25 @@ impl House {
             });
         });
         House {
-            address: hear.recv().expect("the house starts"),
+            door: Door {
+                address: hear.recv().expect("the house starts"),
+            },
             metrics,
             stop: Some(stop),
             thread: Some(thread),
         }
     }
+}
 
+impl std::ops::Deref for House {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
+}
+
+impl Door {
     pub fn get(&self, path: &str) -> (u16, Value) {
         self.request("GET", path, "application/json", b"")
     }

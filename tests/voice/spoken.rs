@@ -1,7 +1,10 @@
 //! A spoken conversation through cpal and ALSA on the card of files: flite speaks into the
 //! microphone, pocketsphinx understands, flite answers, and the speaker's file is understood again.
 
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use magpie::audio::resample::resample;
@@ -9,19 +12,69 @@ use magpie::audio::wav;
 use serde_json::{Value, json};
 
 use crate::alsa::{self, Card, SPEECH, STUDIO};
-use crate::house::{House, PATIENCE, Setup};
+use crate::house::{Door, PATIENCE};
 use crate::signal;
 
 const FACT: &str = "remember that the spare key is under the blue flower pot";
 const QUESTION: &str = "where is the spare key";
 const KEY_WORDS: [&str; 4] = ["key", "blue", "flower", "pot"];
 
-fn house(data: &Path) -> House {
-    let mut setup = Setup::at(data);
-    setup.input = alsa::MICROPHONE;
-    setup.output = alsa::SPEAKER;
-    setup.settings.recordings_kept_days = 1;
-    House::start(setup)
+/// The real program, ended as a supervisor ends it.
+struct Served {
+    door: Door,
+    child: Child,
+}
+
+impl Deref for Served {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // SAFETY: a signal to a child that has not been waited for.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        let status = self.child.wait().expect("the program ends");
+        if !std::thread::panicking() {
+            assert!(status.success(), "{status}");
+        }
+    }
+}
+
+fn serve(data: &Path) -> Served {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_magpie"))
+        .arg("serve")
+        .current_dir(data)
+        .env("DATA_DIR", data)
+        .env("PORT", "0")
+        .env("HTTPS_PORT", "off")
+        .env("OPS_LISTEN", "off")
+        .env("LOG_FILE", "")
+        .env("AUDIO_INPUT", alsa::MICROPHONE)
+        .env("AUDIO_OUTPUT", alsa::SPEAKER)
+        .env("AUDIO_KEEP_DAYS", "1")
+        .env("VOLUME", "100")
+        .env("RATE_LIMIT", "1000000")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let stdout = child.stdout.take().expect("a pipe");
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    let ready = lines
+        .find_map(|line| line.strip_prefix("magpie ready ").map(String::from))
+        .expect("the program becomes ready");
+    let http = ready.split(' ').find_map(|part| part.strip_prefix("http="));
+    // What it says later must find a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    Served {
+        door: Door {
+            address: http.expect("an address").parse().expect("an address"),
+        },
+        child,
+    }
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -32,7 +85,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn state(house: &House) -> String {
+fn state(house: &Door) -> String {
     house.get("/api/v1/device").1["data"]["state"]
         .as_str()
         .unwrap_or_default()
@@ -40,7 +93,7 @@ fn state(house: &House) -> String {
 }
 
 /// Has the box listen to `samples`, and gives the turn as it ended.
-fn speak_to(house: &House, card: &Card, samples: &[i16]) -> Value {
+fn speak_to(house: &Door, card: &Card, samples: &[i16]) -> Value {
     std::thread::scope(|scope| {
         let turn = scope.spawn(|| house.done("/api/v1/device/listen", &json!({"wait": true})));
         until("the box listens", || state(house) == "listening");
@@ -68,7 +121,7 @@ fn word_error(said: &str, heard: &str) -> f64 {
     row[heard.len()] as f64 / said.len() as f64
 }
 
-fn transcribe(house: &House, samples: &[i16]) -> String {
+fn transcribe(house: &Door, samples: &[i16]) -> String {
     let bytes = wav::encode(samples, 16_000);
     let (status, answer) = house.request("POST", "/api/v1/transcribe", "audio/wav", &bytes);
     assert_eq!(status, 200, "{answer}");
@@ -92,7 +145,7 @@ fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
     card.use_in_this_process();
 
     let fact = alsa::speak(FACT, "slt", 16_000);
-    let first = house(data.path());
+    let first = serve(data.path());
     let turn = speak_to(&first, &card, &fact);
     println!(
         "told {FACT:?}, heard {}, word error {:.0} %",
@@ -103,13 +156,13 @@ fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
     assert!(turn["answer"]["memory_saved"]["id"].is_string(), "{turn}");
     drop(first);
 
-    let house = house(data.path());
+    let house = serve(data.path());
     the_question_is_heard_and_answered(&house, &card, data.path());
     an_interrupt_silences_the_speaker(&house, &card);
     an_xrun_and_an_unplugging_are_survived(&house, &card);
 }
 
-fn the_question_is_heard_and_answered(house: &House, card: &Card, data: &Path) {
+fn the_question_is_heard_and_answered(house: &Door, card: &Card, data: &Path) {
     let question = alsa::speak(QUESTION, "slt", 16_000);
     let before = card.heard().len();
     let turn = speak_to(house, card, &question);
@@ -169,7 +222,7 @@ fn trim(samples: &[i16]) -> &[i16] {
     &samples[from..to]
 }
 
-fn an_interrupt_silences_the_speaker(house: &House, card: &Card) {
+fn an_interrupt_silences_the_speaker(house: &Door, card: &Card) {
     let text = "one two three four five six seven eight nine ten. ".repeat(4);
     let mut worst = Duration::ZERO;
     for round in 0..3 {
@@ -199,8 +252,8 @@ fn an_interrupt_silences_the_speaker(house: &House, card: &Card) {
     assert!(worst <= Duration::from_millis(150), "{worst:?}");
 }
 
-fn an_xrun_and_an_unplugging_are_survived(house: &House, card: &Card) {
-    let audio = |house: &House| house.get("/api/v1/device").1["data"]["audio"].clone();
+fn an_xrun_and_an_unplugging_are_survived(house: &Door, card: &Card) {
+    let audio = |house: &Door| house.get("/api/v1/device").1["data"]["audio"].clone();
     let xruns = audio(house)["xruns"].as_u64().expect("a count");
     let question = alsa::speak(QUESTION, "slt", 16_000);
     let turn = std::thread::scope(|scope| {
