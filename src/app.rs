@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +23,10 @@ use crate::config::Config;
 use crate::house::health::{self, HealthParts, RoomHealth};
 use crate::house::{Gate, House, HouseParts};
 use crate::identity::{AuthMode, Identity};
+use crate::limits;
 use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, memory};
-use crate::store::{Durability, OpenError, Store, StoreError, StoreOptions};
+use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
 use crate::voice::{EngineSettings, Voice, VoiceParts, VoiceSettings};
 
 /// Name of the file in `DATA_DIR` that tells the command line where the box answers.
@@ -90,13 +92,8 @@ impl App {
         let metrics = Registry::default();
         let data_dir = make_data_dir(config)?;
         let lock = lock(&data_dir)?;
-        let store = Store::open(StoreOptions {
-            path: config.database(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            durability: Durability::Full,
-        })
-        .map_err(StartError::Store)?;
+        let store =
+            Store::open(store_options(config, &clock, &metrics)).map_err(StartError::Store)?;
         let bus = Bus::default();
         let identity = Identity::load(store.clone(), clock.clone(), auth_mode(config))
             .await
@@ -144,6 +141,7 @@ impl App {
         voice.sockets.limit_turns(server.rate());
 
         let (health, notifier) = (Health::default(), Notifier::from_env());
+        watch_store(&health, &metrics, &store);
         let ops = Ops::start(
             ops_listener(config, only_local)?,
             OpsParts {
@@ -217,6 +215,38 @@ impl App {
     }
 }
 
+fn store_options(config: &Config, clock: &Clock, metrics: &Registry) -> StoreOptions {
+    StoreOptions {
+        path: config.database(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        durability: Durability::Full,
+    }
+}
+
+/// Brings the database up to date without starting anything; the steps that were taken.
+pub fn migrate(config: &Config) -> Result<Vec<&'static str>, StartError> {
+    let data_dir = make_data_dir(config)?;
+    let _lock = lock(&data_dir)?;
+    let options = store_options(config, &Clock::system(), &Registry::default());
+    store::upgrade(&options).map_err(StartError::Store)
+}
+
+/// A store that cannot commit makes the box unready.
+fn watch_store(health: &Health, metrics: &Registry, store: &Store) {
+    health.require_progress(
+        "store",
+        metrics.gauge(store::QUEUE_METRIC, "", &[]),
+        metrics.histogram(store::COMMIT_METRIC, "", &[]),
+        limits::COMMIT_STUCK,
+    );
+    let state = store.health();
+    health.require("store_writes", move || {
+        let failing = state.failing.load(Ordering::Relaxed);
+        failing.then(|| String::from("the last commit failed; see the log and `magpie doctor`"))
+    });
+}
+
 fn rooms_health(voice: &Rc<Voice>) -> Rc<dyn Fn() -> RoomHealth> {
     let voice = voice.clone();
     Rc::new(move || {
@@ -282,7 +312,8 @@ fn audio_options(config: &Config) -> AudioOptions {
     }
 }
 
-fn voice_settings(config: &Config) -> VoiceSettings {
+/// What the settings say to the voice room.
+pub fn voice_settings(config: &Config) -> VoiceSettings {
     let engine = |provider, command, model| EngineSettings {
         provider: config.word(provider).to_owned(),
         command: config.text(command).map(str::to_owned),

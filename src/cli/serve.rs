@@ -2,36 +2,55 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
+use clap::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use super::fail;
 use crate::app::App;
 use crate::config::{self, Config};
 use crate::limits;
+use crate::ops::log::{self as logs, LogOptions};
 
-pub fn run(config: Config) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+pub fn definition() -> Command {
+    Command::new("serve")
+        .about("Run the box until it is told to end")
+        .long_about(
+            "Run the box until it is told to end.\n\nOnce everything answers it prints one line, \
+             `magpie ready http=… https=… ops=…`, to standard output. SIGHUP reads the settings \
+             again and opens the log file anew; SIGTERM and SIGINT let what runs finish, a second \
+             one ends at once.",
+        )
+        .after_help("Examples:\n  magpie serve\n  PORT=9000 AUDIO_INPUT=off magpie serve")
+}
+
+pub fn run(config: Config) -> Result<(), String> {
+    // SAFETY: sets the action of a signal before any other thread runs: a client that hangs up
+    // is an error of its write, not the end of the box.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    logs::start(log_options(&config))
+        .map_err(|error| format!("LOG_FILE cannot be opened: {error}; set another, or none"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the event loop could not be started: {error}")),
-    };
+        .map_err(|error| format!("the event loop could not be started: {error}"))?;
     LocalSet::new().block_on(&runtime, serve(config))
 }
 
-async fn serve(mut config: Config) -> ExitCode {
-    let app = match App::start(&config, false).await {
-        Ok(app) => app,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&format!("signals cannot be received: {error}")),
-    };
+fn log_options(config: &Config) -> LogOptions {
+    LogOptions {
+        level: logs::level(config.word("LOG_LEVEL")),
+        json: config.word("LOG_FORMAT") == "json",
+        file: config.path("LOG_FILE"),
+    }
+}
+
+async fn serve(mut config: Config) -> Result<(), String> {
+    let app = App::start(&config, false)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut signals =
+        Signals::new().map_err(|error| format!("signals cannot be received: {error}"))?;
     say_ready(&app);
     if !app.identity.is_claimed()
         && let Err(error) = app.house.show_claim_code()
@@ -49,12 +68,13 @@ async fn serve(mut config: Config) -> ExitCode {
         stopped = tokio::time::timeout(limits::SHUTDOWN_TOTAL, app.stop()) => stopped.is_ok(),
         () = signals.end_again() => false,
     };
-    if stopped {
-        ExitCode::SUCCESS
-    } else {
-        log::warn!("event=stopped_at_once");
-        ExitCode::from(1)
+    if !stopped {
+        return Err(String::from(
+            "stopped at once; what was acknowledged is kept",
+        ));
     }
+    log::info!("event=stopped");
+    Ok(())
 }
 
 /// The one line of standard output, for whoever started the box.
@@ -91,6 +111,7 @@ fn reload(app: &App, config: &mut Config) {
     for setting in taken {
         log::info!("event=setting_taken name={}", setting.name);
     }
+    logs::reload(log_options(&newer));
     app.reload(&newer);
     *config = newer;
 }

@@ -3,6 +3,7 @@
 
 pub mod health;
 pub mod listener;
+pub mod log;
 pub mod loop_watch;
 pub mod metrics;
 pub mod process;

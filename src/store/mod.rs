@@ -31,8 +31,9 @@ mod writer;
 mod tests;
 
 pub use error::{OpenError, StoreError};
+pub use open::{Examined, examine, upgrade};
 pub use rusqlite::{Connection, OptionalExtension, Row, params};
-pub use writer::StoreHealth;
+pub use writer::{COMMIT_METRIC, QUEUE_METRIC, StoreHealth};
 
 use answers::{Answers, Deliver};
 use query::{Query, QueryThread};

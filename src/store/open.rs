@@ -12,6 +12,15 @@ use crate::limits::{SQLITE_CACHE_KIB, SQLITE_STATEMENTS_CACHED};
 
 /// Opens for writing; checks; keeps a damaged file aside; migrates after making a copy.
 pub fn prepare(options: &StoreOptions) -> Result<Connection, OpenError> {
+    Ok(bring_up_to_date(options)?.0)
+}
+
+/// As [`prepare`], for `--migrate`: the names of the steps that were taken.
+pub fn upgrade(options: &StoreOptions) -> Result<Vec<&'static str>, OpenError> {
+    Ok(bring_up_to_date(options)?.1)
+}
+
+fn bring_up_to_date(options: &StoreOptions) -> Result<(Connection, Vec<&'static str>), OpenError> {
     let path = &options.path;
     let now = options.clock.wall();
     if let Some(folder) = path
@@ -39,8 +48,8 @@ pub fn prepare(options: &StoreOptions) -> Result<Connection, OpenError> {
         let copy = folder.join(format!("before-{:04}-{}.db", found + 1, stamp(now)));
         backup::copy(&connection, &copy).map_err(|error| unusable(path, error))?;
     }
-    migrate::run(&mut connection, migrate::STEPS, now)?;
-    Ok(connection)
+    let taken = migrate::run(&mut connection, migrate::STEPS, now)?;
+    Ok((connection, taken))
 }
 
 /// A connection for writing, with all its settings.
@@ -80,6 +89,26 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -i64::from(SQLITE_CACHE_KIB))?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// What a look at a database that nobody uses has found.
+pub struct Examined {
+    /// The last migration it has taken.
+    pub version: u32,
+}
+
+/// Looks at a database without changing it; the error says what is wrong with it.
+pub fn examine(path: &Path) -> Result<Examined, String> {
+    let look = || -> rusqlite::Result<(String, u32)> {
+        let connection = reading(path)?;
+        let verdict = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        Ok((verdict, migrate::version(&connection)?))
+    };
+    match look() {
+        Ok((verdict, version)) if verdict == "ok" => Ok(Examined { version }),
+        Ok((verdict, _)) => Err(format!("damaged: {verdict}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 enum Trouble {

@@ -23,6 +23,11 @@ use crate::limits::{
 };
 use crate::ops::{Counter, Gauge, Histogram, Registry};
 
+/// Durable jobs that wait.
+pub const QUEUE_METRIC: &str = "store_queue_jobs";
+/// From the start of a batch to the end of its commit.
+pub const COMMIT_METRIC: &str = "store_commit_seconds";
+
 /// Runs the job; its answer is delivered once the batch's fate is known.
 pub type Run = Box<dyn FnOnce(&Connection) -> Ran + Send>;
 
@@ -478,9 +483,9 @@ fn wal_of(path: &std::path::Path) -> PathBuf {
 impl Metrics {
     fn new(registry: &Registry) -> Metrics {
         Metrics {
-            queue: registry.gauge("store_queue_jobs", "Durable jobs that wait.", &[]),
+            queue: registry.gauge(QUEUE_METRIC, "Durable jobs that wait.", &[]),
             commit: registry.histogram(
-                "store_commit_seconds",
+                COMMIT_METRIC,
                 "From the start of a batch to the end of its commit, fsync included.",
                 &[],
             ),
