@@ -128,7 +128,7 @@ fn data_folder(config: &Config) -> Check {
 fn is_volatile(path: &Path) -> bool {
     const TMPFS: i64 = 0x0102_1994;
     const RAMFS: i64 = 0x8584_58f6;
-    matches!(statfs(path), Some(found) if [TMPFS, RAMFS].contains(&(found.f_type as i64)))
+    matches!(statfs(path), Some(found) if [TMPFS, RAMFS].contains(&found.f_type))
 }
 
 fn disk(config: &Config) -> Check {
@@ -139,7 +139,7 @@ fn disk(config: &Config) -> Check {
             "the system does not say how much is free".into(),
         );
     };
-    let free = found.f_bavail as u64 * found.f_bsize as u64;
+    let free = found.f_bavail.saturating_mul(found.f_bsize as u64);
     let text = format!("{} MB are free", free / 1_000_000);
     if free < DISK_FREE_MIN_BYTES {
         return check(

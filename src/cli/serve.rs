@@ -57,11 +57,8 @@ async fn serve(mut config: Config) -> Result<(), String> {
     {
         log::warn!("event=no_claim_code error={error:?}");
     }
-    loop {
-        match signals.next().await {
-            Asked::Reload => reload(&app, &mut config),
-            Asked::End => break,
-        }
+    while let Asked::Reload = signals.next().await {
+        reload(&app, &mut config);
     }
     log::info!("event=stopping");
     let stopped = tokio::select! {

@@ -1,3 +1,5 @@
+//! Settings from files and environments, and what a person is told of wrong ones.
+
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -17,8 +17,11 @@ use crate::ops::{Histogram, Registry};
 /// Instructions of SQLite's machine between two looks at the time.
 const STEPS_PER_LOOK: i32 = 10_000;
 
+/// Given the connection, or why there is none.
+pub type Run = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Deliver + Send>;
+
 pub struct Query {
-    pub run: Box<dyn FnOnce(Result<&Connection, StoreError>) -> Deliver + Send>,
+    pub run: Run,
     /// Set when nobody waits any more.
     pub abandoned: Arc<AtomicBool>,
 }

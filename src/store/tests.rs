@@ -1,3 +1,5 @@
+//! The store on a real file: batches, bounds, order, and what a start does with a bad file.
+
 use std::fs;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! RFC 6455 frame by frame, whole and in pieces.
+
 use proptest::prelude::*;
 use tungstenite::protocol::frame::coding::OpCode;
 
