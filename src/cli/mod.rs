@@ -127,6 +127,10 @@ fn load() -> Result<Config, String> {
     for warning in &loaded.warnings {
         eprintln!("magpie: {warning}");
     }
+    if let Some(zone) = loaded.config.text("TZ") {
+        // SAFETY: no other thread runs yet that could read the environment meanwhile.
+        unsafe { std::env::set_var("TZ", zone) };
+    }
     Ok(loaded.config)
 }
 
