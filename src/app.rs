@@ -21,11 +21,12 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::house::health::{self, HealthParts, RoomHealth};
-use crate::house::{Gate, House, HouseParts};
+use crate::house::{AuthorityCertificate, Gate, House, HouseParts};
 use crate::identity::{AuthMode, Identity};
 use crate::limits;
 use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
-use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, memory};
+use crate::server::tls::{Tls, TlsError};
+use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
 use crate::voice::{EngineSettings, Voice, VoiceParts, VoiceSettings};
 
@@ -41,6 +42,7 @@ pub struct App {
     pub identity: Identity,
     pub store: Store,
     pub audio: Audio,
+    tls: Option<Tls>,
     health: Health,
     notifier: Notifier,
     ops: Ops,
@@ -75,6 +77,7 @@ pub enum StartError {
         name: &'static str,
         why: String,
     },
+    Tls(TlsError),
     Listen(crate::server::StartError),
     Ops {
         address: SocketAddr,
@@ -113,15 +116,14 @@ impl App {
 
         let setup = Setup::default();
         let mut options = ServerOptions::new(clock.clone(), metrics.clone());
-        listen_on(&mut options, config, only_local);
+        listen_on(&mut options, config, only_local)?;
+        let tls = options.tls.clone();
         options.guard = guard(config)?;
         options.rate_per_minute = config.number("RATE_LIMIT") as u32;
         let house = House::start(HouseParts {
             identity: identity.clone(),
             setup: setup.clone(),
-            authority: None,
-            http_port: config.port("PORT").unwrap_or_default(),
-            https_port: None,
+            authority: tls.as_ref().and_then(authority_certificate),
             label: config.word("HOSTNAME_LABEL").to_owned(),
         });
         let mut router = Router::default();
@@ -138,6 +140,10 @@ impl App {
         );
         let gate = Rc::new(Gate::new(identity.clone()));
         let server = Server::bind(options, router, gate).map_err(StartError::Listen)?;
+        house.answers_on(
+            server.http_address().map(|address| address.port()),
+            server.https_address().map(|address| address.port()),
+        );
         voice.sockets.limit_turns(server.rate());
 
         let (health, notifier) = (Health::default(), Notifier::from_env());
@@ -161,6 +167,7 @@ impl App {
             identity,
             store,
             audio,
+            tls,
             health,
             notifier,
             ops,
@@ -187,6 +194,9 @@ impl App {
             Err(error) => log::error!("event=reload_refused error=\"{error}\""),
         }
         self.audio.set_volume(config.number("VOLUME") as u8);
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
     }
 
     /// Tells everybody, lets what runs finish, and closes the store last.
@@ -262,13 +272,42 @@ fn rooms_health(voice: &Rc<Voice>) -> Rc<dyn Fn() -> RoomHealth> {
     })
 }
 
-fn listen_on(options: &mut ServerOptions, config: &Config, only_local: bool) {
+fn listen_on(
+    options: &mut ServerOptions,
+    config: &Config,
+    only_local: bool,
+) -> Result<(), StartError> {
     if only_local {
         options.http = Some((Ipv4Addr::LOCALHOST, 0).into());
-        return;
+        return Ok(());
     }
     let host = config.address("HOST");
     options.http = config.port("PORT").map(|port| (host, port).into());
+    if let Some(port) = config.port("HTTPS_PORT") {
+        options.https = Some((host, port).into());
+        options.tls = Some(make_tls(config, &options.clock).map_err(StartError::Tls)?);
+    }
+    Ok(())
+}
+
+/// The certificate that the settings name, else one of the box's own authority.
+fn make_tls(config: &Config, clock: &Clock) -> Result<Tls, TlsError> {
+    match (config.path("TLS_CERT_FILE"), config.path("TLS_KEY_FILE")) {
+        (Some(certificate), Some(key)) => Tls::from_files(&certificate, &key),
+        _ => Tls::own(
+            &config.data_dir().join("tls"),
+            config.word("HOSTNAME_LABEL"),
+            &interfaces::own_addresses(),
+            clock.wall(),
+        ),
+    }
+}
+
+fn authority_certificate(tls: &Tls) -> Option<AuthorityCertificate> {
+    Some(AuthorityCertificate {
+        der: tls.authority_der()?.to_vec(),
+        fingerprint: tls.fingerprint(),
+    })
 }
 
 fn ops_listener(config: &Config, only_local: bool) -> Result<Option<TcpListener>, StartError> {
@@ -412,6 +451,10 @@ impl fmt::Display for StartError {
                 write!(f, "the box's devices could not be read: {error}")
             }
             StartError::Setting { name, why } => write!(f, "{name}: {why}"),
+            StartError::Tls(error) => write!(
+                f,
+                "HTTPS cannot start: {error}; HTTPS_PORT=off starts without"
+            ),
             StartError::Listen(error) => error.fmt(f),
             StartError::Ops { address, error } => write!(
                 f,

@@ -36,7 +36,7 @@ pub(super) async fn session(house: House, request: Request) -> Answer {
         "claimed": house.0.identity.is_claimed(),
         "role": role,
         "device_id": request.caller.device.as_deref(),
-        "https_port": house.0.https_port,
+        "https_port": house.1.https.get(),
         "name": house.0.label,
     }))
 }

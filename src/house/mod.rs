@@ -4,6 +4,7 @@
 //! fresh box can be claimed by whoever sees its console and by nobody else. Never: shows a code
 //! in an answer to anybody but an admin, or a token twice.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -27,9 +28,6 @@ pub struct HouseParts {
     pub setup: Setup,
     /// `None` while HTTPS is off or has a certificate from elsewhere.
     pub authority: Option<AuthorityCertificate>,
-    /// The real port of plain HTTP.
-    pub http_port: u16,
-    pub https_port: Option<u16>,
     /// `HOSTNAME_LABEL`.
     pub label: String,
 }
@@ -45,11 +43,24 @@ pub struct AuthorityCertificate {
 
 /// Clones share the room.
 #[derive(Clone)]
-pub struct House(Rc<HouseParts>);
+pub struct House(Rc<HouseParts>, Rc<Ports>);
+
+/// The real ports, known once the door is open.
+#[derive(Default)]
+struct Ports {
+    http: Cell<Option<u16>>,
+    https: Cell<Option<u16>>,
+}
 
 impl House {
     pub fn start(parts: HouseParts) -> House {
-        House(Rc::new(parts))
+        House(Rc::new(parts), Rc::default())
+    }
+
+    /// Told by the wiring once the listeners are bound.
+    pub fn answers_on(&self, http: Option<u16>, https: Option<u16>) {
+        self.1.http.set(http);
+        self.1.https.set(https);
     }
 
     pub fn routes(&self, router: &mut Router) {
@@ -103,13 +114,16 @@ impl House {
         format!("{}/#claim={}", self.origin(), code.code)
     }
 
-    /// The best address of plain HTTP that a phone in the house can reach.
+    /// The best address that a phone in the house can reach.
     fn origin(&self) -> String {
-        let port = self.0.http_port;
+        let (scheme, port) = match (self.1.http.get(), self.1.https.get()) {
+            (Some(port), _) => ("http", port),
+            (None, port) => ("https", port.unwrap_or_default()),
+        };
         match best_address(&interfaces::own_addresses()) {
-            Some(IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
-            Some(IpAddr::V4(address)) => format!("http://{address}:{port}"),
-            None => format!("http://localhost:{port}"),
+            Some(IpAddr::V6(address)) => format!("{scheme}://[{address}]:{port}"),
+            Some(IpAddr::V4(address)) => format!("{scheme}://{address}:{port}"),
+            None => format!("{scheme}://localhost:{port}"),
         }
     }
 }

@@ -165,8 +165,6 @@ async fn build(
             der: vec![0x30, 0x03, 0x02, 0x01, 0x05],
             fingerprint: String::from("AB:CD"),
         }),
-        http_port: 8080,
-        https_port: None,
         label: String::from("magpie"),
     });
     let mut router = Router::default();
