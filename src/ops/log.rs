@@ -11,7 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use env_logger::{Builder, Target, WriteStyle};
 use log::{LevelFilter, Record};
@@ -31,14 +32,22 @@ pub struct LogOptions {
 
 enum Message {
     Line(Vec<u8>),
-    Options(LogOptions),
+    /// Look at what is wanted anew.
+    Wake,
     Flush(SyncSender<()>),
 }
 
 struct Front {
     queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     json: AtomicBool,
+}
+
+/// What reaches the writer even when its queue is full.
+#[derive(Default)]
+struct Shared {
+    dropped: AtomicU64,
+    wanted: Mutex<Option<LogOptions>>,
 }
 
 static FRONT: OnceLock<Front> = OnceLock::new();
@@ -51,15 +60,15 @@ pub fn start(options: LogOptions) -> io::Result<()> {
     }
     let sink = Sink::open(&options)?;
     let (queue, inbox) = sync_channel(limits::LOG_QUEUE_LINES_MAX);
-    let dropped = Arc::new(AtomicU64::new(0));
-    let behind = dropped.clone();
+    let shared = Arc::new(Shared::default());
+    let behind = shared.clone();
     std::thread::Builder::new()
         .name("log".into())
         .stack_size(limits::THREAD_STACK_BYTES)
         .spawn(move || write_lines(sink, &inbox, &behind))?;
     let front = FRONT.get_or_init(|| Front {
         queue,
-        dropped,
+        shared,
         json: AtomicBool::new(options.json),
     });
     let clock = Clock::system();
@@ -84,18 +93,32 @@ pub fn reload(options: LogOptions) {
     log::set_max_level(options.level);
     if let Some(front) = FRONT.get() {
         front.json.store(options.json, Ordering::Relaxed);
-        let _ = front.queue.send(Message::Options(options));
+        *lock(&front.shared.wanted) = Some(options);
+        // With a full queue the writer looks after its next line, and nobody waits for it.
+        let _ = front.queue.try_send(Message::Wake);
     }
 }
 
-/// Waits a moment until what was logged is written; called before the process ends.
+/// Waits at most [`limits::LOG_FLUSH_MAX`] until what was logged is written; called before the
+/// process ends. Nobody may be reading the other end, so the queue itself is not waited for longer.
 pub fn flush() {
-    if let Some(front) = FRONT.get() {
-        let (done, written) = sync_channel(1);
-        if front.queue.send(Message::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(limits::LOG_FLUSH_MAX);
+    let Some(front) = FRONT.get() else { return };
+    let deadline = Instant::now() + limits::LOG_FLUSH_MAX;
+    let (done, written) = sync_channel(1);
+    let mut asked = Message::Flush(done);
+    while let Err(TrySendError::Full(back)) = front.queue.try_send(asked) {
+        if Instant::now() >= deadline {
+            return;
         }
+        asked = back;
+        std::thread::sleep(Duration::from_millis(5));
     }
+    let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+}
+
+/// A panic between lock and unlock leaves a whole value behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// env_logger writes each finished line into this.
@@ -106,7 +129,7 @@ impl Write for Pipe {
         match self.0.queue.try_send(Message::Line(bytes.to_vec())) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.0.dropped.fetch_add(1, Ordering::Relaxed);
+                self.0.shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(bytes.len())
@@ -117,21 +140,24 @@ impl Write for Pipe {
     }
 }
 
-fn write_lines(mut sink: Sink, inbox: &Receiver<Message>, dropped: &AtomicU64) {
+fn write_lines(mut sink: Sink, inbox: &Receiver<Message>, shared: &Shared) {
     while let Ok(message) = inbox.recv() {
         match message {
             Message::Line(line) => sink.write(&line),
-            Message::Options(options) => match Sink::open(&options) {
-                Ok(opened) => sink = opened,
-                Err(error) => sink.write(
-                    format!("ERROR event=log_file_not_opened error=\"{error}\"\n").as_bytes(),
-                ),
-            },
+            Message::Wake => {}
             Message::Flush(done) => {
                 let _ = done.send(());
             }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
+        if let Some(options) = lock(&shared.wanted).take() {
+            match Sink::open(&options) {
+                Ok(opened) => sink = opened,
+                Err(error) => sink.write(
+                    format!("ERROR event=log_file_not_opened error=\"{error}\"\n").as_bytes(),
+                ),
+            }
+        }
+        let lost = shared.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             sink.write(format!("WARN event=log_lines_dropped count={lost}\n").as_bytes());
         }
