@@ -79,9 +79,7 @@ impl Kind {
             Kind::Origins => list(text, is_origin),
             Kind::Networks => list(text, is_network),
             Kind::Proxy => is_proxy(text).then(|| Value::Text(text.to_owned())),
-            Kind::TimeZone => jiff::tz::TimeZone::get(text)
-                .is_ok()
-                .then(|| Value::Text(text.to_owned())),
+            Kind::TimeZone => is_time_zone(text).then(|| Value::Text(text.to_owned())),
         }
     }
 
@@ -118,7 +116,7 @@ impl Kind {
                 String::from("http://host:port or socks5://host:port, with user:password@ if asked")
             }
             Kind::TimeZone => {
-                String::from("a time zone this machine knows, such as Asia/Shanghai or UTC")
+                String::from("a time zone this machine knows, such as Asia/Shanghai, UTC or CST-8")
             }
         }
     }
@@ -222,6 +220,14 @@ fn is_proxy(text: &str) -> bool {
             && !host.contains(['/', ' '])
             && port.parse::<u16>().is_ok_and(|port| port != 0)
     })
+}
+
+/// What `TZ` may hold by POSIX: a name, an offset rule, or `:` and a file. The system's own
+/// environment often sets it, so nothing that other programs take may stop the start.
+fn is_time_zone(text: &str) -> bool {
+    text.starts_with(':')
+        || jiff::tz::TimeZone::get(text).is_ok()
+        || jiff::tz::TimeZone::posix(text).is_ok()
 }
 
 fn show_size(bytes: u64) -> String {
@@ -347,6 +353,15 @@ mod tests {
             Some(Value::Text("warn".into()))
         );
         assert_eq!(Kind::Port.parse("OFF"), Some(Value::Port(None)));
-        assert_eq!(Kind::TimeZone.parse("UTC"), Some(Value::Text("UTC".into())));
+        for zone in [
+            "UTC",
+            "Asia/Shanghai",
+            "CST-8",
+            "EST5EDT,M3.2.0,M11.1.0",
+            ":/etc/localtime",
+        ] {
+            let expected = Some(Value::Text(zone.into()));
+            assert_eq!(Kind::TimeZone.parse(zone), expected, "{zone}");
+        }
     }
 }
