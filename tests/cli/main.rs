@@ -1,0 +1,9 @@
+//! The command line as people and programs use it: the real program, in a folder of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod papers;
+mod serving;
+mod settings;
