@@ -161,7 +161,7 @@ fn kernel_tcp_kib() -> usize {
 fn without_descriptors_the_door_says_so_and_opens_again() {
     alone(
         "without_descriptors_the_door_says_so_and_opens_again",
-        "ulimit -n 64;",
+        "ulimit -S -n 64;",
         || {
             let house = House::with(|options| {
                 options.limits = ServerLimits {
@@ -177,7 +177,7 @@ fn without_descriptors_the_door_says_so_and_opens_again() {
                 house.http.port()
             );
             let mut clients = Command::new("sh")
-                .args(["-c", "ulimit -n 1024; exec python3 -c \"$0\"", &script])
+                .args(["-c", "ulimit -S -n 1024; exec python3 -c \"$0\"", &script])
                 .stdin(std::process::Stdio::piped())
                 .stdout(std::process::Stdio::piped())
                 .spawn()
