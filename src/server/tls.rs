@@ -1,5 +1,6 @@
 //! TLS for the HTTPS listener: one configuration whose certificate can be changed while it runs.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -26,15 +27,15 @@ struct Inner {
 }
 
 enum Source {
-    Own {
-        authority: Authority,
-        label: String,
-        leaf: std::cell::RefCell<Kept>,
-    },
-    Files {
-        certificate: PathBuf,
-        key: PathBuf,
-    },
+    Own(Box<Own>),
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+/// The box's own authority and what it signed last.
+struct Own {
+    authority: Authority,
+    label: String,
+    leaf: RefCell<Kept>,
 }
 
 /// Why there is no TLS.
@@ -103,12 +104,12 @@ impl Tls {
         let authority = Authority::open(folder, label, now)?;
         let leaf = authority.leaf(label, addresses, now)?;
         let certified = leaf.certified_key()?;
-        let source = Source::Own {
+        let own = Own {
             authority,
             label: label.to_owned(),
             leaf: leaf.into(),
         };
-        Tls::new(certified, source)
+        Tls::new(certified, Source::Own(Box::new(own)))
     }
 
     /// With `TLS_CERT_FILE` and `TLS_KEY_FILE` (PEM). Blocks.
@@ -140,14 +141,14 @@ impl Tls {
     /// Renews the own certificate when it is due; the door asks once a minute. What is open
     /// goes on with the old one. The file is written off the loop.
     pub fn refresh(&self, addresses: &[IpAddr], now: UnixMillis) {
-        let Source::Own {
+        let Source::Own(own) = &self.0.source else {
+            return;
+        };
+        let Own {
             authority,
             label,
             leaf,
-        } = &self.0.source
-        else {
-            return;
-        };
+        } = &**own;
         if !authority.is_stale(&leaf.borrow(), label, addresses, now) {
             return;
         }
@@ -185,7 +186,7 @@ impl Tls {
     /// The own authority's certificate in DER, for phones to install.
     pub fn authority_der(&self) -> Option<&[u8]> {
         match &self.0.source {
-            Source::Own { authority, .. } => Some(authority.der()),
+            Source::Own(own) => Some(own.authority.der()),
             Source::Files { .. } => None,
         }
     }

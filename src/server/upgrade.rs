@@ -27,7 +27,10 @@ impl Upgraded {
 /// Counts one realtime socket as open until dropped. Drop it together with the stream.
 pub struct SocketSlot(#[allow(dead_code, reason = "held for its drop")] ConnectionGuard);
 
-pub struct UpgradeTask(pub(super) Box<dyn FnOnce(Upgraded) -> Pin<Box<dyn Future<Output = ()>>>>);
+/// Drives a socket to its end.
+type Driving = Pin<Box<dyn Future<Output = ()>>>;
+
+pub struct UpgradeTask(pub(super) Box<dyn FnOnce(Upgraded) -> Driving>);
 
 impl Response {
     /// 101 with `headers`; `task` drives the socket once the answer has left. The door may

@@ -114,7 +114,7 @@ impl House {
     /// One request on a connection of its own.
     pub fn get(&self, path: &str) -> Answer {
         self.connect()
-            .ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            .ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 }
 
