@@ -160,6 +160,47 @@ fn a_relaxed_job_rides_along_with_a_durable_one() {
 }
 
 #[test]
+fn a_batch_whose_transaction_was_lost_is_refused_whole_and_the_next_succeeds() {
+    with_store(|store| async move {
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (runs, running) = oneshot::channel::<()>();
+        let spawn = |store: Store, sql: &'static str| {
+            tokio::task::spawn_local(async move {
+                store
+                    .write(move |db| Ok::<_, StoreError>(db.execute_batch(sql)?))
+                    .await
+            })
+        };
+        let held = store.clone();
+        let first = tokio::task::spawn_local(async move {
+            held.write(move |_| {
+                let _ = runs.send(());
+                let _ = gate.recv();
+                Ok::<_, StoreError>(())
+            })
+            .await
+        });
+        running.await.unwrap();
+        // All of these wait behind the first and so make one batch.
+        let lost = [
+            spawn(store.clone(), "INSERT INTO t VALUES (1, 'x')"),
+            spawn(store.clone(), "ROLLBACK"),
+            spawn(store.clone(), "INSERT INTO t VALUES (2, 'x')"),
+        ];
+        tokio::task::yield_now().await;
+        go.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        for job in lost {
+            let answer = job.await.unwrap();
+            assert!(answer.is_err(), "a job of a lost batch was acknowledged");
+        }
+        assert_eq!(store.read(count), Ok(0), "a refused job was kept");
+        insert(&store, 3).await.unwrap();
+        assert_eq!(store.read(count), Ok(1));
+    });
+}
+
+#[test]
 fn a_query_cannot_write() {
     with_store(|store| async move {
         let tried: Result<(), StoreError> = store

@@ -31,12 +31,14 @@ pub const COMMIT_METRIC: &str = "store_commit_seconds";
 /// Runs the job; its answer is delivered once the batch's fate is known.
 pub type Run = Box<dyn FnOnce(&Connection) -> Ran + Send>;
 
+/// Given `Ok` after the commit, or why there was none; makes what is handed to the loop.
+pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) -> Deliver + Send>;
+
 /// What a job left behind.
 pub struct Ran {
     /// Keep what it wrote.
     pub keep: bool,
-    /// Given `Ok` after the commit, or why there was none.
-    pub answer: Box<dyn FnOnce(Result<(), StoreError>) -> Deliver + Send>,
+    pub answer: Answer,
 }
 
 pub struct Job {
@@ -51,10 +53,7 @@ pub type Relaxed = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
 enum Message {
     Durable(Job),
     Relaxed(Relaxed),
-    Copy(
-        PathBuf,
-        Box<dyn FnOnce(Result<(), StoreError>) -> Deliver + Send>,
-    ),
+    Copy(PathBuf, Answer),
     Close,
 }
 
@@ -63,7 +62,7 @@ enum Message {
 pub struct StoreHealth {
     /// Milliseconds of the store's own monotonic clock at the last commit.
     pub committed_ms: AtomicU64,
-    /// When the oldest uncommitted durable job came in, same clock; negative: none waits.
+    /// When the batch that runs began, same clock; negative: none runs.
     pub waiting_since_ms: AtomicI64,
     /// The last commit failed.
     pub failing: AtomicBool,
@@ -164,11 +163,7 @@ impl WriterThread {
         }
     }
 
-    pub fn copy(
-        &self,
-        target: PathBuf,
-        answer: Box<dyn FnOnce(Result<(), StoreError>) -> Deliver + Send>,
-    ) -> Result<(), StoreError> {
+    pub fn copy(&self, target: PathBuf, answer: Answer) -> Result<(), StoreError> {
         self.send(Message::Copy(target, answer))
     }
 
@@ -416,8 +411,15 @@ fn run_batch(
         let refused = batch.into_iter().map(|job| (job.refuse)(error.clone()));
         return (refused.collect(), Err(error));
     }
-    let mut ran = Vec::with_capacity(batch.len());
+    let mut ran: Vec<Answer> = Vec::with_capacity(batch.len());
     for job in batch {
+        // An error can end the whole transaction; what ran after it would commit by itself.
+        if connection.is_autocommit() {
+            ran.push(Box::new(|outcome| {
+                (job.refuse)(outcome.err().unwrap_or_else(transaction_ended))
+            }));
+            continue;
+        }
         match in_savepoint(connection, job.run) {
             Ok(outcome) => ran.push(outcome.answer),
             Err(error) => {
@@ -427,6 +429,9 @@ fn run_batch(
         }
     }
     for job in relaxed {
+        if connection.is_autocommit() {
+            break;
+        }
         let run: Run = Box::new(move |connection| {
             let result = job(connection);
             if let Err(error) = &result {
@@ -441,13 +446,17 @@ fn run_batch(
             log::warn!("relaxed job lost error={error}");
         }
     }
-    let outcome = connection
-        .execute_batch("COMMIT")
-        .map_err(StoreError::from)
-        .inspect_err(|_| {
-            // Fails when SQLite has rolled back by itself, which is as good.
-            let _ = connection.execute_batch("ROLLBACK");
-        });
+    let outcome = if connection.is_autocommit() {
+        Err(transaction_ended())
+    } else {
+        connection
+            .execute_batch("COMMIT")
+            .map_err(StoreError::from)
+            .inspect_err(|_| {
+                // Fails when SQLite has rolled back by itself, which is as good.
+                let _ = connection.execute_batch("ROLLBACK");
+            })
+    };
     let answers = ran
         .into_iter()
         .map(|answer| answer(outcome.clone()))
@@ -471,6 +480,11 @@ fn in_savepoint(connection: &Connection, run: Run) -> Result<Ran, StoreError> {
         Ok(ran) if ran.keep => released.map(|()| ran).map_err(StoreError::from),
         Ok(ran) => Ok(ran),
     }
+}
+
+/// SQLite rolled back everything in the midst of a batch, as it may when the card fails.
+fn transaction_ended() -> StoreError {
+    StoreError::Io("the transaction was rolled back".into())
 }
 
 /// The write-ahead log that belongs to a database file.
