@@ -201,6 +201,28 @@ fn a_batch_whose_transaction_was_lost_is_refused_whole_and_the_next_succeeds() {
 }
 
 #[test]
+fn the_log_is_begun_anew_and_does_not_grow_from_checkpoint_to_checkpoint() {
+    with_store(|store| async move {
+        let wal = store.path().with_extension("db-wal");
+        let mut longest = 0;
+        for _ in 0..100 {
+            let written: Result<(), StoreError> = store
+                .write(|db| {
+                    Ok(db
+                        .execute("INSERT OR REPLACE INTO t VALUES (1, zeroblob(1000000))", [])
+                        .map(drop)?)
+                })
+                .await;
+            written.unwrap();
+            longest = longest.max(fs::metadata(&wal).unwrap().len());
+        }
+        // As much as is always let through, one more batch, and the frames' heads.
+        let bound = u64::from(crate::limits::WAL_CHECKPOINT_PAGES + 600) * (4096 + 24);
+        assert!(longest < bound, "{longest} bytes");
+    });
+}
+
+#[test]
 fn a_query_cannot_write() {
     with_store(|store| async move {
         let tried: Result<(), StoreError> = store

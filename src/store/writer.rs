@@ -118,7 +118,6 @@ impl WriterThread {
             started: Instant::now(),
             pending: Vec::new(),
             pending_since: None,
-            checkpointed: 0,
             closing: false,
         };
         let thread = std::thread::Builder::new()
@@ -198,8 +197,6 @@ struct Writer {
     /// Relaxed jobs that wait for company.
     pending: Vec<Relaxed>,
     pending_since: Option<Instant>,
-    /// Length of the log, in pages, when it was last moved whole into the file.
-    checkpointed: u32,
     closing: bool,
 }
 
@@ -375,27 +372,27 @@ impl Writer {
         self.connection.as_ref().ok_or(StoreError::Closed)
     }
 
-    /// Moves the log into the file when it has more pages than given; never waits for readers.
+    /// Moves the log into the file when more of its pages than given are not there yet; never
+    /// waits for readers. A log that was moved whole is begun anew by the next commit; its file
+    /// keeps its length, which therefore says nothing.
     fn checkpoint(&mut self, pages_min: u32) {
         let Some(connection) = &self.connection else {
             return;
         };
-        let Ok(bytes) = std::fs::metadata(wal_of(&self.path)).map(|meta| meta.len()) else {
-            return;
+        let counts = |pragma| {
+            connection
+                .prepare_cached(pragma)?
+                .query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
         };
-        let pages = (bytes / 4096) as u32;
-        self.metrics.wal_pages.set(i64::from(pages));
-        if pages <= pages_min + self.checkpointed {
-            return;
-        }
-        let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        let done = counts("PRAGMA wal_checkpoint(NOOP)").and_then(|(in_log, moved)| {
+            self.metrics.wal_pages.set(in_log);
+            if in_log - moved > i64::from(pages_min) {
+                counts("PRAGMA wal_checkpoint(PASSIVE)")?;
+            }
+            rusqlite::Result::Ok(())
         });
-        match moved {
-            // A log that was moved whole is begun anew by the next commit and keeps its length.
-            Ok((in_log, moved)) if in_log == moved => self.checkpointed = pages,
-            Ok(_) => {}
-            Err(error) => log::warn!("checkpoint failed error={error}"),
+        if let Err(error) = done {
+            log::warn!("checkpoint failed error={error}");
         }
     }
 }
@@ -485,13 +482,6 @@ fn in_savepoint(connection: &Connection, run: Run) -> Result<Ran, StoreError> {
 /// SQLite rolled back everything in the midst of a batch, as it may when the card fails.
 fn transaction_ended() -> StoreError {
     StoreError::Io("the transaction was rolled back".into())
-}
-
-/// The write-ahead log that belongs to a database file.
-fn wal_of(path: &std::path::Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
 }
 
 impl Metrics {
