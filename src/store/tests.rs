@@ -8,7 +8,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::clock::UnixMillis;
-use crate::limits::STORE_QUEUE_JOBS_MAX;
+use crate::limits::{STORE_QUEUE_JOBS_MAX, STORE_RELAXED_JOBS_MAX};
 
 fn options(folder: &TempDir) -> StoreOptions {
     StoreOptions {
@@ -156,6 +156,38 @@ fn a_relaxed_job_rides_along_with_a_durable_one() {
         });
         insert(&store, 2).await.unwrap();
         assert_eq!(store.read(count), Ok(2));
+    });
+}
+
+#[test]
+fn relaxed_jobs_that_wait_for_company_are_bounded() {
+    let folder = TempDir::new().unwrap();
+    on_loop(async {
+        let began = std::time::Instant::now();
+        let options = options(&folder);
+        let metrics = options.metrics.clone();
+        let store = Store::open(options).unwrap();
+        let ran = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let total = 4 * STORE_RELAXED_JOBS_MAX;
+        for n in 0..total {
+            let ran = ran.clone();
+            store.relaxed(move |_| {
+                ran.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            });
+            if n % 256 == 0 {
+                // The thread takes what waits in its queue meanwhile.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let in_time = began.elapsed() < crate::limits::STORE_RELAXED_WAIT;
+        store.close().await.unwrap();
+        let dropped = metrics
+            .counter("store_relaxed_dropped_total", "", &[])
+            .get() as usize;
+        let ran = ran.load(Ordering::Relaxed);
+        assert_eq!(ran + dropped, total);
+        assert!(!in_time || ran <= STORE_RELAXED_JOBS_MAX, "{ran} waited");
     });
 }
 

@@ -287,7 +287,6 @@ impl Writer {
                 batch.push(job);
             }
             Message::Relaxed(job) => {
-                self.queued.relaxed.fetch_sub(1, Ordering::Relaxed);
                 self.pending_since.get_or_insert_with(Instant::now);
                 self.pending.push(job);
             }
@@ -304,6 +303,10 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<Job>) {
         let relaxed = std::mem::take(&mut self.pending);
+        // Counted until now, so that those that wait for company are bounded as well.
+        self.queued
+            .relaxed
+            .fetch_sub(relaxed.len(), Ordering::Relaxed);
         self.pending_since = None;
         if batch.is_empty() && relaxed.is_empty() {
             return;
