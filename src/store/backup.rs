@@ -12,6 +12,9 @@ use crate::limits::BACKUPS_KEPT;
 
 const PAGES_PER_STEP: i32 = 256;
 
+/// How the names of copies made before migrations begin.
+const BEFORE: &str = "before-";
+
 /// Where copies of the database lie.
 pub fn folder(database: &Path) -> PathBuf {
     database
@@ -21,7 +24,7 @@ pub fn folder(database: &Path) -> PathBuf {
 }
 
 /// Copies the whole database to `target`: written under a temporary name, checked, synced,
-/// renamed. The oldest beyond [`BACKUPS_KEPT`] are removed.
+/// renamed. Nothing else in the target's folder is touched.
 pub fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {
     let io = |error: std::io::Error| StoreError::Io(error.to_string());
     let folder = target.parent().unwrap_or_else(|| Path::new("."));
@@ -32,6 +35,9 @@ pub fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {
         let mut copy = Connection::open(&temporary)?;
         let backup = rusqlite::backup::Backup::new(source, &mut copy)?;
         backup.run_to_completion(PAGES_PER_STEP, Duration::ZERO, None)?;
+        drop(backup);
+        // A copy without a log can be looked at without leaving files beside it.
+        copy.pragma_update(None, "journal_mode", "DELETE")?;
     }
     if !is_good(&temporary) {
         let _ = fs::remove_file(&temporary);
@@ -41,9 +47,7 @@ pub fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {
         .and_then(|file| file.sync_all())
         .map_err(io)?;
     fs::rename(&temporary, target).map_err(io)?;
-    sync_folder(target).map_err(io)?;
-    prune(folder);
-    Ok(())
+    sync_folder(target).map_err(io)
 }
 
 /// The newest copy in `folder` that opens, passes `integrity_check` and is of a known schema.
@@ -82,8 +86,18 @@ fn copies(folder: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-fn prune(folder: &Path) {
-    let copies = copies(folder);
+/// Where the copy made before a migration goes; `stamp` sorts by time.
+pub fn before_migration(database: &Path, number: u32, stamp: &str) -> PathBuf {
+    folder(database).join(format!("{BEFORE}{number:04}-{stamp}.db"))
+}
+
+/// Removes the oldest copies made before migrations, beyond [`BACKUPS_KEPT`]; no other file.
+pub fn prune(folder: &Path) {
+    let mut copies = copies(folder);
+    copies.retain(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(BEFORE))
+    });
     for path in copies.iter().rev().skip(BACKUPS_KEPT) {
         if let Err(error) = fs::remove_file(path) {
             log::warn!("backup prune failed path={} error={error}", path.display());

@@ -44,9 +44,9 @@ fn bring_up_to_date(options: &StoreOptions) -> Result<(Connection, Vec<&'static 
         });
     }
     if found > 0 && found < known {
-        let folder = backup::folder(path);
-        let copy = folder.join(format!("before-{:04}-{}.db", found + 1, stamp(now)));
+        let copy = backup::before_migration(path, found + 1, &stamp(now));
         backup::copy(&connection, &copy).map_err(|error| unusable(path, error))?;
+        backup::prune(&backup::folder(path));
     }
     let taken = migrate::run(&mut connection, migrate::STEPS, now)?;
     Ok((connection, taken))

@@ -332,10 +332,29 @@ fn a_backup_opens_and_holds_what_was_committed() {
         async move {
             insert(&store, 1).await.unwrap();
             store.backup(&target).await.unwrap();
+            let names = fs::read_dir(target.parent().unwrap()).unwrap().flatten();
+            let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+            assert_eq!(names, ["copy.db"], "more was left than the copy");
             let copy = Connection::open(&target).unwrap();
             assert_eq!(count(&copy), Ok(1));
         }
     });
+}
+
+#[test]
+fn a_backup_removes_nothing_of_what_lies_beside_it() {
+    let folder = TempDir::new().unwrap();
+    let others: Vec<_> = (0..crate::limits::BACKUPS_KEPT + 5)
+        .map(|n| folder.path().join(format!("mine-{n}.db")))
+        .collect();
+    for other in &others {
+        fs::write(other, "mine").unwrap();
+    }
+    with_store(|store| {
+        let target = folder.path().join("copy.db");
+        async move { store.backup(&target).await.unwrap() }
+    });
+    assert!(others.iter().all(|other| other.exists()));
 }
 
 #[test]
