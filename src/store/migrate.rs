@@ -49,6 +49,21 @@ pub fn run(
         }
     };
     let done = version(connection).map_err(failed("read version"))? as usize;
+    for (index, step) in steps.iter().enumerate().take(done) {
+        let same = connection
+            .query_row(
+                "SELECT hash = ?2 FROM schema_migrations WHERE number = ?1",
+                (index as u32 + 1, hash(step.sql)),
+                |row| row.get::<_, bool>(0),
+            )
+            .map_err(failed(step.name))?;
+        if !same {
+            return Err(OpenError::Migration {
+                name: step.name,
+                why: "the file took another step of this number".into(),
+            });
+        }
+    }
     let mut taken = Vec::new();
     for (index, step) in steps.iter().enumerate().skip(done) {
         let number = index as u32 + 1;

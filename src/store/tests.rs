@@ -427,6 +427,20 @@ fn every_earlier_schema_is_brought_up_to_date_with_a_copy_kept() {
 }
 
 #[test]
+fn a_step_that_was_changed_after_a_file_took_it_is_refused() {
+    let mut db = Connection::open_in_memory().unwrap();
+    let step = |sql| [migrate::Step { name: "one", sql }];
+    migrate::run(&mut db, &step("CREATE TABLE a (x)"), UnixMillis(0)).unwrap();
+    let same = migrate::run(&mut db, &step("CREATE TABLE a (x)"), UnixMillis(0));
+    assert_eq!(same, Ok(vec![]));
+    let changed = migrate::run(&mut db, &step("CREATE TABLE a (x, y)"), UnixMillis(0));
+    assert!(matches!(
+        changed,
+        Err(OpenError::Migration { name: "one", .. })
+    ));
+}
+
+#[test]
 fn a_failing_migration_leaves_the_file_as_it_was() {
     let mut db = Connection::open_in_memory().unwrap();
     let steps = [
