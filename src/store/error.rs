@@ -131,12 +131,17 @@ impl fmt::Display for OpenError {
                 match backup {
                     Some(backup) => write!(
                         f,
-                        "the newest good backup is {}: copy it to {} and start again, or start again without it to begin empty",
+                        "the newest good backup is {}: copy it to {} and start again; ",
                         backup.display(),
                         path.display()
-                    ),
-                    None => write!(f, "there is no good backup; start again to begin empty"),
+                    )?,
+                    None => write!(f, "there is no good backup; ")?,
                 }
+                write!(
+                    f,
+                    "to begin empty, move {} to another folder and start again",
+                    kept.display()
+                )
             }
             OpenError::Migration { name, why } => write!(
                 f,

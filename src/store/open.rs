@@ -10,6 +10,9 @@ use super::{Durability, StoreOptions, backup, migrate};
 use crate::clock::UnixMillis;
 use crate::limits::{SQLITE_CACHE_KIB, SQLITE_STATEMENTS_CACHED};
 
+/// What a damaged file's name is followed by, with the time after it.
+const DAMAGED: &str = ".damaged-";
+
 /// Opens for writing; checks; keeps a damaged file aside; migrates after making a copy.
 pub fn prepare(options: &StoreOptions) -> Result<Connection, OpenError> {
     Ok(bring_up_to_date(options)?.0)
@@ -28,6 +31,9 @@ fn bring_up_to_date(options: &StoreOptions) -> Result<(Connection, Vec<&'static 
         .filter(|folder| !folder.as_os_str().is_empty())
     {
         fs::create_dir_all(folder).map_err(|error| unusable(path, error))?;
+    }
+    if let Some(kept) = kept_aside_before(path) {
+        return Err(damaged(path, kept, "found at an earlier start".into()));
     }
     let mut connection = match open_and_check(path, options.durability) {
         Ok(connection) => connection,
@@ -137,22 +143,62 @@ fn open_and_check(path: &Path, durability: Durability) -> Result<Connection, Tro
 
 /// Moves the damaged file and its log aside under one new name, and looks for a good backup.
 fn keep_aside(path: &Path, why: String, now: UnixMillis) -> OpenError {
-    let kept = named_after(path, &format!(".damaged-{}", stamp(now)));
+    let kept = named_after(path, &format!("{DAMAGED}{}", stamp(now)));
     if kept.exists() {
         return unusable(path, format!("{} is in the way", kept.display()));
     }
-    for suffix in ["-wal", "-shm", ""] {
+    match move_aside(path, &kept) {
+        Ok(()) => damaged(path, kept, why),
+        Err(error) => unusable(
+            path,
+            format!("damaged ({why}), and moving it aside failed: {error}"),
+        ),
+    }
+}
+
+/// The newest damaged file kept aside when nothing has been put in its place: beginning empty
+/// beside it is for the owner to decide, not for a supervisor that starts the box again.
+fn kept_aside_before(path: &Path) -> Option<PathBuf> {
+    if path.exists() {
+        return None;
+    }
+    let start = named_after(Path::new(path.file_name()?), DAMAGED);
+    let start = start.to_str()?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| {
+            name.strip_prefix(start)
+                .is_some_and(|stamp| stamp.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+        .collect();
+    names.sort();
+    let kept = path.with_file_name(names.pop()?);
+    // A power cut may have left the log behind, which must not meet a restored file.
+    match move_aside(path, &kept) {
+        Ok(()) => {}
+        Err(error) => log::error!("move aside failed path={} error={error}", path.display()),
+    }
+    Some(kept)
+}
+
+/// The file first: without it the next start finishes what a power cut left undone.
+fn move_aside(path: &Path, kept: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
         let from = named_after(path, suffix);
-        if from.exists()
-            && let Err(error) = fs::rename(&from, named_after(&kept, suffix))
-        {
-            return unusable(
-                path,
-                format!("damaged ({why}), and moving it aside failed: {error}"),
-            );
+        if from.exists() {
+            fs::rename(&from, named_after(kept, suffix))?;
         }
     }
-    let _ = sync_folder(path);
+    sync_folder(path)
+}
+
+fn damaged(path: &Path, kept: PathBuf, why: String) -> OpenError {
     OpenError::Corrupt {
         kept,
         why,

@@ -379,8 +379,24 @@ fn a_damaged_database_is_kept_aside_and_a_backup_is_offered() {
             bytes,
             "the damaged file was changed"
         );
-        assert!(backup.is_some_and(|path| path.ends_with("good.db")));
+        let good = backup.expect("no backup was offered");
+        assert!(good.ends_with("good.db"));
         assert!(!path.exists());
+
+        // A supervisor starts the box again at once: it must not begin empty by itself.
+        fs::write(path.with_extension("db-wal"), "left by a power cut").unwrap();
+        let again = Store::open(options(&folder)).err();
+        assert!(
+            matches!(&again, Some(OpenError::Corrupt { kept: same, .. }) if *same == kept),
+            "{again:?}"
+        );
+        assert!(!path.exists() && !path.with_extension("db-wal").exists());
+        fs::copy(good, &path).unwrap();
+        Store::open(options(&folder))
+            .unwrap()
+            .close()
+            .await
+            .unwrap();
     });
 }
 
