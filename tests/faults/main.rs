@@ -4,6 +4,7 @@
 //! `FAULT_SEED` repeats a run.
 
 mod driver;
+mod preload;
 mod replay;
 mod rig;
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::driver::{ACKS, Orders};
+use super::preload::recorder_library;
 
 pub const ORDERS: &str = "MAGPIE_FAULT_ORDERS";
 pub const SMALL_CARD: &str = "MAGPIE_FAULT_CARD";
@@ -187,24 +188,4 @@ pub fn remount(folder: &Path, how: &str) {
         .status()
         .unwrap();
     assert!(status.success());
-}
-
-/// Builds the recorder once a run.
-fn recorder_library() -> &'static Path {
-    static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = LIBRARY.get_or_init(|| {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("recorder.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/recorder.c");
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O2", "-Wall", "-o"])
-            .arg(&path)
-            .arg(source)
-            .args(["-ldl", "-lpthread"])
-            .status()
-            .expect("a C compiler is needed");
-        assert!(status.success(), "the recorder did not compile");
-        (folder, path)
-    });
-    path
 }
