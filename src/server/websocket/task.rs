@@ -61,6 +61,7 @@ pub(super) fn serve<E: Endpoint>(
         unread: leftover,
         ended_writing: false,
         peer_closed: false,
+        unflushed: false,
         endpoint,
         socket,
         stream,
@@ -78,6 +79,8 @@ struct Task<E: Endpoint> {
     ended_writing: bool,
     /// The peer's close frame has come.
     peer_closed: bool,
+    /// TLS holds bytes that the socket has not taken.
+    unflushed: bool,
     endpoint: E,
     stream: Stream,
     _slot: SocketSlot,
@@ -236,7 +239,6 @@ impl<E: Endpoint> Task<E> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = self.socket.0.clone();
-        let mut wrote = false;
         loop {
             let mut queue = shared.queue.borrow_mut();
             let Some(first) = queue.front() else {
@@ -249,7 +251,7 @@ impl<E: Endpoint> Task<E> {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            wrote = true;
+            self.unflushed = matches!(self.stream, Stream::Tls(_));
             shared.progress_s.set(registry::now_s());
             shared.queued_bytes.set(shared.queued_bytes.get() - sent);
             let done = shared.sent_of_first.get() + sent;
@@ -260,8 +262,9 @@ impl<E: Endpoint> Task<E> {
                 shared.sent_of_first.set(done);
             }
         }
-        if wrote && matches!(self.stream, Stream::Tls(_)) {
+        if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
         }
         if shared.state.get() == State::Closed && !self.ended_writing {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
