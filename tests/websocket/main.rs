@@ -1,5 +1,8 @@
 //! WebSocket over real sockets: an echo of the library's server, and clients that write bytes.
 
+mod autobahn;
+mod slow;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -119,6 +122,10 @@ fn next(tcp: &mut TcpStream) -> (u8, Vec<u8>) {
         let mut long = [0; 2];
         tcp.read_exact(&mut long).expect("a length");
         length = usize::from(u16::from_be_bytes(long));
+    } else if length == 127 {
+        let mut long = [0; 8];
+        tcp.read_exact(&mut long).expect("a length");
+        length = usize::try_from(u64::from_be_bytes(long)).expect("a length that fits");
     }
     let mut payload = vec![0; length];
     tcp.read_exact(&mut payload).expect("a payload");
