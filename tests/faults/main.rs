@@ -5,6 +5,7 @@
 
 mod driver;
 mod preload;
+mod program;
 mod replay;
 mod rig;
 
