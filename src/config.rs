@@ -349,9 +349,6 @@ fn shown(setting: &Setting, text: &str) -> String {
     if setting.secret {
         return String::from("(hidden)");
     }
-    if matches!(setting.kind, Kind::Proxy) {
-        return without_password(text);
-    }
     let mut shown: String = text
         .chars()
         .take(100)
@@ -361,16 +358,6 @@ fn shown(setting: &Setting, text: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn without_password(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((before, place)) => {
-            let scheme = before.split("://").next().unwrap_or_default();
-            format!("{scheme}://(hidden)@{place}")
-        }
-        None => url.to_owned(),
-    }
 }
 
 fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {

@@ -27,7 +27,6 @@ pub enum Kind {
     /// Addresses and networks like `10.0.0.0/8`, separated by commas.
     Networks,
     /// `http://host:port` or `socks5://host:port`.
-    Proxy,
     TimeZone,
 }
 
@@ -78,7 +77,6 @@ impl Kind {
             Kind::HostLabel => is_host_label(text).then(|| Value::Text(text.to_ascii_lowercase())),
             Kind::Origins => list(text, is_origin),
             Kind::Networks => list(text, is_network),
-            Kind::Proxy => is_proxy(text).then(|| Value::Text(text.to_owned())),
             Kind::TimeZone => is_time_zone(text).then(|| Value::Text(text.to_owned())),
         }
     }
@@ -111,9 +109,6 @@ impl Kind {
             }
             Kind::Networks => {
                 String::from("addresses or networks such as 10.0.0.0/8, separated by commas")
-            }
-            Kind::Proxy => {
-                String::from("http://host:port or socks5://host:port, with user:password@ if asked")
             }
             Kind::TimeZone => {
                 String::from("a time zone this machine knows, such as Asia/Shanghai, UTC or CST-8")
@@ -207,21 +202,6 @@ fn is_network(text: &str) -> bool {
     prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|bits| bits <= bits_max))
 }
 
-fn is_proxy(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("socks5://"));
-    let Some(authority) = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)) else {
-        return false;
-    };
-    let place = authority.rsplit('@').next().unwrap_or(authority);
-    place.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty()
-            && !host.contains(['/', ' '])
-            && port.parse::<u16>().is_ok_and(|port| port != 0)
-    })
-}
-
 /// What `TZ` may hold by POSIX: a name, an offset rule, or `:` and a file. The system's own
 /// environment often sets it, so nothing that other programs take may stop the start.
 fn is_time_zone(text: &str) -> bool {
@@ -309,16 +289,6 @@ mod tests {
                 &["example.org", "https://", "https://a/b", "*", "https://a,b"],
             ),
             (Kind::Networks, &["10.0.0.0/33", "x", "::1/129", "1.2.3.4/"]),
-            (
-                Kind::Proxy,
-                &[
-                    "host:1",
-                    "https://h:1",
-                    "http://h",
-                    "http://:1",
-                    "http://h:0",
-                ],
-            ),
             (Kind::TimeZone, &["Mars/Base", ""]),
         ];
         for (kind, texts) in refused {
@@ -342,11 +312,6 @@ mod tests {
         assert_eq!(
             Kind::Networks.parse("10.0.0.0/8,::1"),
             list(&["10.0.0.0/8", "::1"])
-        );
-        assert!(
-            Kind::Proxy
-                .parse("socks5://u:p@proxy.example:1080")
-                .is_some()
         );
         assert_eq!(
             Kind::OneOf(&["warn"]).parse("WARN"),

@@ -106,7 +106,7 @@ fn slips_in_names_are_told_with_what_was_meant() {
 }
 
 #[test]
-fn secrets_and_proxy_passwords_are_never_shown() {
+fn secrets_are_never_shown() {
     let loaded = loaded("OPENAI_API_KEY=sk-secret\n", &[]);
     let held = loaded.config.all().iter();
     let shown: Vec<String> = held.map(Held::shown).collect();
@@ -114,10 +114,6 @@ fn secrets_and_proxy_passwords_are_never_shown() {
     assert!(!shown.concat().contains("sk-secret"));
     assert!(loaded.warnings[0].contains("later release"));
     assert!(!loaded.warnings.concat().contains("sk-secret"));
-    assert_eq!(
-        without_password("http://user:secret@proxy:1"),
-        "http://(hidden)@proxy:1"
-    );
 }
 
 #[test]

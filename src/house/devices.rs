@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::House;
 use super::gate::COOKIE;
 use crate::identity::{ClaimError, PairingCode};
+use crate::server::websocket;
 use crate::server::{HeaderValue, HttpError, Request, Response, Role, StatusCode, header};
 use crate::store::StoreError;
 
@@ -133,7 +134,10 @@ pub(super) async fn new_code(house: House, mut request: Request) -> Answer {
 pub(super) async fn revoke(house: House, request: Request) -> Answer {
     let revoked = house.0.identity.revoke(request.param("id")).await;
     match revoked.map_err(|error| refusal(ClaimError::Store(error)))? {
-        true => success(json!({})),
+        true => {
+            websocket::close_owned(request.param("id"));
+            success(json!({}))
+        }
         false => Err(HttpError::new(
             StatusCode::NOT_FOUND,
             "NOT_FOUND",

@@ -11,7 +11,9 @@ use magpie::clock::Clock;
 use magpie::limits;
 use magpie::ops::Registry;
 use magpie::server::websocket::{self, Command, Endpoint, Frame, Message, Socket, UpgradeOptions};
-use magpie::server::{Access, Method, Router, Server, ServerOptions};
+use magpie::server::{
+    Access, Caller, Gatekeeper, Method, RequestHead, Role, Router, Server, ServerOptions,
+};
 
 use super::{Anybody, masked, next, open, server};
 
@@ -144,6 +146,59 @@ fn a_socket_is_not_read_while_its_commands_are_under_way_and_loses_none() {
     assert_eq!(next(&mut tcp).1, b"2");
 }
 
+/// Everybody is the same device.
+struct OneDevice;
+
+impl Gatekeeper for OneDevice {
+    fn identify(&self, _: &RequestHead) -> Caller {
+        Caller {
+            role: Role::Device,
+            device: Some(Rc::from("dev_0123456789abcdef")),
+        }
+    }
+}
+
+/// Revokes the device that its text names.
+struct Revoker;
+
+impl Endpoint for Revoker {
+    fn message(&mut self, _: &Socket, message: Message<'_>) {
+        if let Message::Text(device) = message {
+            websocket::close_owned(device);
+        }
+    }
+    fn closed(&mut self, _: u16) {}
+}
+
+#[test]
+fn the_sockets_of_a_revoked_device_are_closed_and_no_others() {
+    let (told, hear) = mpsc::channel();
+    std::thread::spawn(move || {
+        on_loop(async move {
+            let mut router = Router::default();
+            router.route(Method::GET, "/ws", Access::Member, |request| async {
+                websocket::upgrade(request, UpgradeOptions::default(), |_| Revoker)
+            });
+            let _server = start_for(OneDevice, router, &told);
+            std::future::pending::<()>().await;
+        });
+    });
+    let address = hear.recv().unwrap();
+    let (mut first, mut second) = (open(address, b""), open(address, b""));
+    first
+        .write_all(&masked(0x81, b"dev_fedcba9876543210"))
+        .unwrap();
+    first.write_all(&masked(0x89, b"still here")).unwrap();
+    assert_eq!(next(&mut first), (0x8a, b"still here".to_vec()));
+    first
+        .write_all(&masked(0x81, b"dev_0123456789abcdef"))
+        .unwrap();
+    for tcp in [&mut first, &mut second] {
+        let (kind, payload) = next(tcp);
+        assert_eq!((kind, &payload[..2]), (0x88, &1008u16.to_be_bytes()[..]));
+    }
+}
+
 #[test]
 fn an_independent_client_gets_its_messages_back() {
     use tokio_tungstenite::tungstenite::{self, Message};
@@ -181,9 +236,17 @@ fn on_loop(work: impl Future<Output = ()>) {
 }
 
 fn start(router: Router, told: &mpsc::Sender<std::net::SocketAddr>) -> Server {
+    start_for(Anybody, router, told)
+}
+
+fn start_for(
+    gatekeeper: impl Gatekeeper + 'static,
+    router: Router,
+    told: &mpsc::Sender<std::net::SocketAddr>,
+) -> Server {
     let mut options = ServerOptions::new(Clock::system(), Registry::default());
     options.http = Some(([127, 0, 0, 1], 0).into());
-    let server = Server::bind(options, router, Rc::new(Anybody)).unwrap();
+    let server = Server::bind(options, router, Rc::new(gatekeeper)).unwrap();
     server.start();
     told.send(server.http_address().unwrap()).unwrap();
     server

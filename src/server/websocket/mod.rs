@@ -24,6 +24,7 @@ pub mod parser;
 mod registry;
 mod task;
 
+pub use registry::close_owned;
 pub(super) use registry::{close_all, sweep};
 
 /// A whole message, unmasked and checked (text is valid UTF-8).
@@ -75,8 +76,9 @@ pub fn upgrade<E: Endpoint + 'static>(
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    let owner = request.caller.device;
     Ok(Response::upgrade(headers, move |upgraded| {
-        task::serve(upgraded, options, endpoint)
+        task::serve(upgraded, options, owner, endpoint)
     }))
 }
 
@@ -213,6 +215,8 @@ struct Shared {
     progress_s: Cell<u32>,
     /// What the endpoint is told at the end.
     close_code: Cell<u16>,
+    /// The device it was opened by.
+    owner: Option<Rc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

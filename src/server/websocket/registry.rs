@@ -45,10 +45,22 @@ pub(in crate::server) fn sweep(now: MonoMillis) {
 
 /// The door is closing: every socket is told 1012.
 pub(in crate::server) fn close_all() {
-    let sockets: Vec<_> =
-        SOCKETS.with_borrow(|sockets| sockets.iter().filter_map(Weak::upgrade).collect());
-    for socket in sockets {
-        socket.close(1012, "restarting; connect again");
+    close_where(1012, "restarting; connect again", |_| true);
+}
+
+/// Ends every socket that a device has opened, as when it may no longer use the box.
+pub fn close_owned(device: &str) {
+    close_where(1008, "this device was revoked", |shared| {
+        shared.owner.as_deref() == Some(device)
+    });
+}
+
+fn close_where(code: u16, reason: &str, is_meant: impl Fn(&Shared) -> bool) {
+    let all = SOCKETS.with_borrow(|sockets| sockets.clone());
+    for socket in all.iter().filter_map(Weak::upgrade) {
+        if is_meant(&socket) {
+            socket.close(code, reason);
+        }
     }
 }
 

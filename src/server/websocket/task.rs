@@ -30,6 +30,7 @@ thread_local! {
 pub(super) fn serve<E: Endpoint>(
     upgraded: Upgraded,
     options: UpgradeOptions,
+    owner: Option<Rc<str>>,
     endpoint: impl FnOnce(&Socket) -> E,
 ) -> impl Future<Output = ()> {
     let (stream, leftover, slot) = upgraded.into_parts();
@@ -52,6 +53,7 @@ pub(super) fn serve<E: Endpoint>(
         pinged_s: Cell::new(now_s),
         progress_s: Cell::new(now_s),
         close_code: Cell::new(1006),
+        owner,
     });
     registry::register(&shared);
     let socket = Socket(shared);
