@@ -167,9 +167,14 @@ impl Bus {
                 return Err(Ended::TooOld);
             }
             queue.received.set(from.seq);
-            for event in ring.iter().filter(|event| event.seq > from.seq) {
-                queue.push(event.clone());
-            }
+            // Past the queue's own bound, since the ring bounds it and shares the events: whoever
+            // missed more than a queue holds could otherwise never catch up.
+            let missed = ring.iter().filter(|event| event.seq > from.seq).cloned();
+            let missed: VecDeque<_> = missed.collect();
+            queue
+                .bytes
+                .set(missed.iter().map(|event| event.bytes).sum());
+            queue.events.replace(missed);
         }
         topic.subscribers.borrow_mut().push(Rc::downgrade(&queue));
         Ok(Subscription {
@@ -323,6 +328,24 @@ mod tests {
             std::iter::from_fn(|| subscription.try_next().unwrap().map(|event| event.seq))
                 .collect();
         assert_eq!(missed, [8, 9, 10]);
+    }
+
+    #[test]
+    fn who_missed_more_than_a_queue_holds_still_catches_up() {
+        let bus = Bus::default();
+        let count = 2 * CONSUMER_QUEUE_BYTES_MAX / 2_000;
+        for _ in 0..count {
+            bus.publish("t", "n", json!("x".repeat(2_000)));
+        }
+        let from = ResumeFrom {
+            boot: bus.boot(),
+            seq: 0,
+        };
+        let mut subscription = bus.subscribe("t", Some(from)).unwrap();
+        for seq in 1..=count as u64 {
+            assert_eq!(subscription.try_next().unwrap().unwrap().seq, seq);
+        }
+        assert!(subscription.try_next().unwrap().is_none());
     }
 
     #[test]
