@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use super::CallError;
@@ -25,6 +25,11 @@ impl Names {
     ) -> Result<Vec<SocketAddr>, CallError> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![(address, port).into()]);
+        }
+        // RFC 6761 section 6.3: this name needs nobody's answer.
+        if host.eq_ignore_ascii_case("localhost") {
+            let both = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            return Ok(both.map(|ip: IpAddr| (ip, port).into()).to_vec());
         }
         let found = match self.known(host) {
             Some(found) => found,

@@ -41,6 +41,8 @@ use writer::{Job, Ran, WriterThread};
 
 /// What a job counts in the queue when the caller names no size.
 const JOB_BYTES: usize = 512;
+/// How long a read on the loop waits for a lock, which only a recovering writer takes.
+const LOOP_READ_WAIT: Duration = Duration::from_millis(5);
 
 #[derive(Clone)]
 pub struct StoreOptions {
@@ -84,6 +86,10 @@ impl Store {
         let writing = open::prepare(&options)?;
         let reading = || open::reading(&options.path).map_err(|error| unusable(error.to_string()));
         let (reader, querying) = (reading()?, reading()?);
+        // The loop would rather be told that the file is busy than wait for it.
+        reader
+            .busy_timeout(LOOP_READ_WAIT)
+            .map_err(|error| unusable(error.to_string()))?;
         let answers = Answers::default();
         let writer = WriterThread::start(
             writing,
@@ -187,9 +193,14 @@ impl Store {
                 })
             }),
         })?;
-        receiver
-            .await
-            .unwrap_or_else(|_| Err(E::from(StoreError::Panicked)))
+        receiver.await.unwrap_or_else(|_| {
+            let why = if self.0.query.is_closing() {
+                StoreError::Closed
+            } else {
+                StoreError::Panicked
+            };
+            Err(E::from(why))
+        })
     }
 
     /// Reads on the loop itself: by primary key or unique index, at most
@@ -225,11 +236,20 @@ impl Store {
     /// Commits what is queued, empties the log into the file and ends the threads. Everything
     /// sent afterwards is answered with [`StoreError::Closed`].
     pub async fn close(&self) -> Result<(), StoreError> {
-        let threads = [self.0.query.close(), self.0.writer.close()];
-        for thread in threads.into_iter().flatten() {
+        if let Some(thread) = self.0.query.close() {
             ended(thread).await;
         }
-        Ok(())
+        loop {
+            match self.0.writer.try_close() {
+                Ok(thread) => {
+                    if let Some(thread) = thread {
+                        ended(thread).await;
+                    }
+                    return Ok(());
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
     }
 }
 

@@ -63,7 +63,15 @@ pub fn writing(path: &Path, durability: Durability) -> rusqlite::Result<Connecti
     let connection = Connection::open(path)?;
     configure(&connection)?;
     connection.pragma_update(None, "page_size", 4096)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+            Some(format!(
+                "it stays in journal mode {mode}, where a write-ahead log is needed"
+            )),
+        ));
+    }
     connection.pragma_update(
         None,
         "synchronous",

@@ -33,6 +33,7 @@ enum Message {
 
 pub struct QueryThread {
     jobs: SyncSender<Message>,
+    closing: Arc<AtomicBool>,
     thread: std::cell::RefCell<Option<JoinHandle<()>>>,
 }
 
@@ -43,13 +44,16 @@ impl QueryThread {
         answers: Answers,
     ) -> std::io::Result<QueryThread> {
         let (jobs, inbox) = sync_channel(QUERY_QUEUE_JOBS_MAX);
+        let closing = Arc::new(AtomicBool::new(false));
+        let ending = closing.clone();
         let took = registry.histogram("store_query_seconds", "Time of a query.", &[]);
         let thread = std::thread::Builder::new()
             .name("query".into())
             .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || answer_until_closed(connection, &inbox, &answers, &took))?;
+            .spawn(move || answer_until_closed(connection, &inbox, &answers, &took, &ending))?;
         Ok(QueryThread {
             jobs,
+            closing,
             thread: std::cell::RefCell::new(Some(thread)),
         })
     }
@@ -63,12 +67,16 @@ impl QueryThread {
             })
     }
 
+    /// Ends the query that runs and refuses those that wait; never blocks.
     pub fn close(&self) -> Option<JoinHandle<()>> {
-        let thread = self.thread.borrow_mut().take();
-        if thread.is_some() {
-            let _ = self.jobs.send(Message::Close);
-        }
-        thread
+        self.closing.store(true, Ordering::Relaxed);
+        // A full queue needs no word: the thread looks at the flag before each query.
+        let _ = self.jobs.try_send(Message::Close);
+        self.thread.borrow_mut().take()
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 }
 
@@ -77,14 +85,22 @@ fn answer_until_closed(
     inbox: &Receiver<Message>,
     answers: &Answers,
     took: &Histogram,
+    closing: &Arc<AtomicBool>,
 ) {
     while let Ok(Message::Run(query)) = inbox.recv() {
+        if closing.load(Ordering::Relaxed) {
+            return;
+        }
         if query.abandoned.load(Ordering::Relaxed) {
             continue;
         }
         let began = Instant::now();
-        let abandoned = query.abandoned.clone();
-        let enough = move || began.elapsed() > QUERY_TIMEOUT || abandoned.load(Ordering::Relaxed);
+        let (abandoned, ending) = (query.abandoned.clone(), closing.clone());
+        let enough = move || {
+            began.elapsed() > QUERY_TIMEOUT
+                || abandoned.load(Ordering::Relaxed)
+                || ending.load(Ordering::Relaxed)
+        };
         let limited = connection.progress_handler(STEPS_PER_LOOK, Some(enough));
         let ready = limited.map(|()| &connection).map_err(StoreError::from);
         // A panic drops the sender of the answer, which its receiver is told.

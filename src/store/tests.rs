@@ -473,3 +473,40 @@ fn a_failing_migration_leaves_the_file_as_it_was() {
     assert_eq!(migrate::version(&db).unwrap(), 1);
     assert!(db.prepare("SELECT * FROM b").is_err());
 }
+
+#[test]
+fn closing_ends_a_query_that_runs_and_refuses_those_that_wait() {
+    let folder = TempDir::new().unwrap();
+    on_loop(async {
+        let store = Store::open(options(&folder)).unwrap();
+        let endless = {
+            let store = store.clone();
+            tokio::task::spawn_local(async move {
+                let count: Result<i64, StoreError> = store
+                    .query(|db| {
+                        Ok(db.query_row(
+                            "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n",
+                            [],
+                            |row| row.get(0),
+                        )?)
+                    })
+                    .await;
+                count
+            })
+        };
+        let waiting = {
+            let store = store.clone();
+            tokio::task::spawn_local(async move {
+                let nothing: Result<(), StoreError> = store.query(|_| Ok(())).await;
+                nothing
+            })
+        };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::timeout(Duration::from_secs(5), store.close())
+            .await
+            .expect("the close waited for the queries")
+            .unwrap();
+        assert!(endless.await.unwrap().is_err());
+        assert_eq!(waiting.await.unwrap(), Err(StoreError::Closed));
+    });
+}

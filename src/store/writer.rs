@@ -123,7 +123,15 @@ impl WriterThread {
         let thread = std::thread::Builder::new()
             .name("store".into())
             .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || writer.turn_until_closed())?;
+            .spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| writer.turn_until_closed())).is_err() {
+                    // Jobs are caught by themselves, so this is the store's own fault: nothing
+                    // could be kept any more, and a supervisor starts the box afresh.
+                    log::error!("event=store_thread_panicked");
+                    crate::ops::log::flush();
+                    std::process::abort();
+                }
+            })?;
         Ok(WriterThread {
             jobs,
             queued,
@@ -166,13 +174,24 @@ impl WriterThread {
         self.send(Message::Copy(target, answer))
     }
 
-    /// Everything queued before is committed first.
+    /// Everything queued before is committed first. May wait for a place in the queue.
     pub fn close(&self) -> Option<JoinHandle<()>> {
         let thread = self.thread.borrow_mut().take();
         if thread.is_some() {
             let _ = self.jobs.send(Message::Close);
         }
         thread
+    }
+
+    /// As [`WriterThread::close`], without waiting: `Err` while the queue has no place.
+    pub fn try_close(&self) -> Result<Option<JoinHandle<()>>, StoreError> {
+        if self.thread.borrow().is_none() {
+            return Ok(None);
+        }
+        match self.send(Message::Close) {
+            Err(StoreError::Busy) => Err(StoreError::Busy),
+            _ => Ok(self.thread.borrow_mut().take()),
+        }
     }
 
     fn send(&self, message: Message) -> Result<(), StoreError> {
