@@ -251,6 +251,17 @@ fn watch_store(health: &Health, metrics: &Registry, store: &Store) {
         limits::COMMIT_STUCK,
     );
     let state = store.health();
+    health.require("store_batch", move || {
+        let age = state.batch_age()?;
+        let hangs = age > limits::COMMIT_STUCK;
+        hangs.then(|| {
+            format!(
+                "a commit has been under way for {} s: the card hangs",
+                age.as_secs()
+            )
+        })
+    });
+    let state = store.health();
     health.require("store_writes", move || {
         let failing = state.failing.load(Ordering::Relaxed);
         failing.then(|| String::from("the last commit failed; see the log and `magpie doctor`"))

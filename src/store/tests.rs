@@ -510,3 +510,30 @@ fn closing_ends_a_query_that_runs_and_refuses_those_that_wait() {
         assert_eq!(waiting.await.unwrap(), Err(StoreError::Closed));
     });
 }
+
+#[test]
+fn a_batch_that_hangs_shows_its_age_and_an_idle_store_shows_none() {
+    with_store(|store| async move {
+        let health = store.health();
+        assert_eq!(health.batch_age(), None);
+        let slow = {
+            let store = store.clone();
+            tokio::task::spawn_local(async move {
+                let slept: Result<(), StoreError> = store
+                    .write(|_| {
+                        std::thread::sleep(Duration::from_millis(300));
+                        Ok(())
+                    })
+                    .await;
+                slept.unwrap();
+            })
+        };
+        let mut oldest = Duration::ZERO;
+        while !slow.is_finished() {
+            oldest = oldest.max(health.batch_age().unwrap_or_default());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(oldest >= Duration::from_millis(100), "{oldest:?}");
+        assert_eq!(health.batch_age(), None);
+    });
+}

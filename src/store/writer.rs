@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -58,14 +58,41 @@ enum Message {
 }
 
 /// What other threads may read at any time.
-#[derive(Default)]
 pub struct StoreHealth {
-    /// Milliseconds of the store's own monotonic clock at the last commit.
-    pub committed_ms: AtomicU64,
-    /// When the batch that runs began, same clock; negative: none runs.
-    pub waiting_since_ms: AtomicI64,
+    started: Instant,
+    /// When the batch that runs began, in milliseconds since the start; negative: none runs.
+    batch_since_ms: AtomicI64,
     /// The last commit failed.
     pub failing: AtomicBool,
+}
+
+impl StoreHealth {
+    fn new() -> StoreHealth {
+        StoreHealth {
+            started: Instant::now(),
+            batch_since_ms: AtomicI64::new(-1),
+            failing: AtomicBool::new(false),
+        }
+    }
+
+    /// How long the batch that runs has been at it: a card that hangs shows here.
+    pub fn batch_age(&self) -> Option<Duration> {
+        let since = u64::try_from(self.batch_since_ms.load(Ordering::Relaxed)).ok()?;
+        Some(
+            self.started
+                .elapsed()
+                .saturating_sub(Duration::from_millis(since)),
+        )
+    }
+
+    fn batch_begins(&self) {
+        let now = self.started.elapsed().as_millis() as i64;
+        self.batch_since_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn batch_ended(&self) {
+        self.batch_since_ms.store(-1, Ordering::Relaxed);
+    }
 }
 
 pub struct WriterThread {
@@ -104,8 +131,7 @@ impl WriterThread {
         let (jobs, inbox) = sync_channel(STORE_QUEUE_JOBS_MAX + STORE_RELAXED_JOBS_MAX + 2);
         let metrics = Metrics::new(registry);
         let queued = Arc::new(Queued::default());
-        let health = Arc::new(StoreHealth::default());
-        health.waiting_since_ms.store(-1, Ordering::Relaxed);
+        let health = Arc::new(StoreHealth::new());
         let mut writer = Writer {
             connection: Some(connection),
             path,
@@ -115,7 +141,6 @@ impl WriterThread {
             queued: queued.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
-            started: Instant::now(),
             pending: Vec::new(),
             pending_since: None,
             closing: false,
@@ -212,7 +237,6 @@ struct Writer {
     queued: Arc<Queued>,
     metrics: Metrics,
     health: Arc<StoreHealth>,
-    started: Instant,
     /// Relaxed jobs that wait for company.
     pending: Vec<Relaxed>,
     pending_since: Option<Instant>,
@@ -334,9 +358,7 @@ impl Writer {
             .queue
             .set(self.queued.jobs.load(Ordering::Relaxed) as i64);
         let began = Instant::now();
-        self.health
-            .waiting_since_ms
-            .store(self.started.elapsed().as_millis() as i64, Ordering::Relaxed);
+        self.health.batch_begins();
         let jobs = batch.len() + relaxed.len();
         let answers = match self.connection() {
             Ok(connection) => {
@@ -353,7 +375,7 @@ impl Writer {
                 answers
             }
         };
-        self.health.waiting_since_ms.store(-1, Ordering::Relaxed);
+        self.health.batch_ended();
         self.answers.send(answers);
     }
 
@@ -362,8 +384,6 @@ impl Writer {
         match outcome {
             Ok(()) => {
                 self.metrics.committed.add(jobs as u64);
-                let now = self.started.elapsed().as_millis() as u64;
-                self.health.committed_ms.store(now, Ordering::Relaxed);
                 if self.health.failing.swap(false, Ordering::Relaxed) {
                     log::info!("store writes again");
                 }
