@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::protocol::WebSocket;
@@ -47,8 +48,11 @@ impl Client {
     }
 
     fn read(&mut self) -> Message {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let message = self.socket.read().expect("a message within the time");
+            // The server's pings would renew the limit of a single read for ever.
+            assert!(Instant::now() < deadline, "only pings came in the time");
             if matches!(
                 message,
                 Message::Text(_) | Message::Binary(_) | Message::Close(_)
