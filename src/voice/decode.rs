@@ -74,7 +74,7 @@ impl Place {
     fn take() -> Option<Place> {
         let enter = |busy: usize| (busy < DECODES_MAX).then_some(busy + 1);
         let entered = DECODING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
-        entered.is_ok().then_some(Place)
+        entered.is_ok().then(|| Place)
     }
 }
 
