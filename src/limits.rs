@@ -262,7 +262,7 @@ pub const RECORDINGS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const SYNTHESIZE_CHARS_MAX: usize = 2_000;
 /// Sound handed in whole is decoded on the loop up to this size, beyond it on a thread.
 pub const DECODE_ON_LOOP_BYTES_MAX: usize = 64 * 1024;
-/// Sound being decoded at a time; one more waits its turn.
+/// Sound being decoded at a time; one more is answered 503.
 pub const DECODES_MAX: usize = 4;
 /// Sound of a client that waits for the listener; more ends the listening with an error.
 pub const CLIENT_SOUND_BUFFERED: Duration = Duration::from_secs(10);
