@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::command::{Scratch, Template, find_program, run_to_end};
+use super::llm::Llm;
 use super::stt::CommandStt;
 use super::tts::{CommandTts, Voice};
 use super::{EngineError, Stt, Tts};
@@ -19,6 +20,7 @@ use crate::voice::settings::{EngineSettings, VoiceSettings};
 pub struct Engines {
     pub stt: Result<Rc<dyn Stt>, EngineError>,
     pub tts: Result<Rc<dyn Tts>, EngineError>,
+    pub llm: Result<Rc<dyn Llm>, EngineError>,
 }
 
 /// One stage as `doctor` tells it.
@@ -117,6 +119,9 @@ impl Engines {
         Engines {
             stt: choose_stt(settings).map(|engine| Rc::new(engine) as Rc<dyn Stt>),
             tts: choose_tts(settings).map(|engine| Rc::new(engine) as Rc<dyn Tts>),
+            llm: Err(EngineError::Missing(String::from(
+                "no language model is set: the box answers by its own rules; set CLAUDE_API_KEY or OPENAI_API_KEY",
+            ))),
         }
     }
 

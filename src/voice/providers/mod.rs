@@ -13,6 +13,7 @@ use super::dialogue::VoiceError;
 
 pub mod choice;
 pub mod command;
+pub mod llm;
 pub mod stt;
 pub mod tts;
 
@@ -71,18 +72,44 @@ pub enum EngineError {
     Busy,
     /// The engine cannot run now.
     Refused(String),
+    /// No way to the provider: no route, no name, no connection, no TLS.
+    Unreachable(String),
+    /// The provider takes no more for now (429, 529).
+    Limited {
+        what: String,
+        retry_after: Option<Duration>,
+    },
+    /// The provider failed or its answer broke off (5xx).
+    Broken(String),
+    /// The provider will never take this call (other 4xx).
+    Rejected(String),
 }
 
 impl EngineError {
     /// Whether the same call may succeed a moment later.
     pub fn may_pass(&self) -> bool {
-        matches!(self, EngineError::Failed(_) | EngineError::Busy)
+        matches!(
+            self,
+            EngineError::Failed(_) | EngineError::Busy | EngineError::Broken(_)
+        )
+    }
+
+    /// Whether what was asked is worth keeping and asking again later.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, EngineError::Rejected(_) | EngineError::Missing(_))
     }
 
     pub fn of_stt(self) -> VoiceError {
         match self {
             EngineError::Timeout(_) => VoiceError::Timeout("stt"),
             other => VoiceError::Stt(other.to_string()),
+        }
+    }
+
+    pub fn of_llm(self) -> VoiceError {
+        match self {
+            EngineError::Timeout(_) => VoiceError::Timeout("the answer"),
+            other => VoiceError::Ai(other.to_string()),
         }
     }
 
@@ -97,9 +124,13 @@ impl EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EngineError::Missing(what) | EngineError::Failed(what) | EngineError::Refused(what) => {
-                f.write_str(what)
-            }
+            EngineError::Missing(what)
+            | EngineError::Failed(what)
+            | EngineError::Refused(what)
+            | EngineError::Unreachable(what)
+            | EngineError::Limited { what, .. }
+            | EngineError::Broken(what)
+            | EngineError::Rejected(what) => f.write_str(what),
             EngineError::Timeout(after) => {
                 write!(
                     f,

@@ -1,0 +1,105 @@
+//! Language models: what turns a conversation into an answer, streamed as it is written.
+//!
+//! A model is anything behind [`Llm`]. A call gives its text piece by piece and the whole at the
+//! end, with the tools it wants called; nothing of it is executed here. Dropping a call closes
+//! the connection, and with it what the model costs.
+
+use serde_json::Value;
+
+use super::Call;
+
+/// A conversation into an answer.
+pub trait Llm {
+    /// The provider, as `provider` of an answer says it.
+    fn name(&self) -> &str;
+    /// `on_text` gets the answer's text as it comes; an error may come after some of it.
+    fn chat<'a>(
+        &'a self,
+        request: &'a ChatRequest,
+        on_text: &'a mut dyn FnMut(&str),
+    ) -> Call<'a, ChatReply>;
+}
+
+/// What a model is asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatRequest {
+    /// Rules that stand above the conversation.
+    pub system: String,
+    /// Oldest first; the last is the person's or holds the results of tools.
+    pub messages: Vec<ChatMessage>,
+    pub tools: Vec<ToolSpec>,
+    /// Of the answer.
+    pub max_tokens: u32,
+    /// `None`: the one of the settings.
+    pub model: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChatMessage {
+    User(String),
+    Assistant {
+        text: String,
+        calls: Vec<ToolCall>,
+    },
+    /// One for each call of the message before.
+    ToolResults(Vec<ToolResult>),
+}
+
+/// A tool as it is offered to a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolSpec {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// JSON Schema of its input, an object.
+    pub schema: Value,
+}
+
+/// A tool that the model wants called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The provider's id, which its result must carry.
+    pub id: String,
+    pub name: String,
+    /// JSON as the model wrote it; not checked.
+    pub input: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolResult {
+    pub call_id: String,
+    /// Data for the model, never instructions.
+    pub content: String,
+    pub is_error: bool,
+}
+
+/// Why a model stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stop {
+    #[default]
+    End,
+    /// `max_tokens` were written.
+    Length,
+    /// Tools are to be called.
+    Tools,
+    /// The provider would not answer.
+    Refused,
+}
+
+/// As the provider counted; estimated where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input_tokens: u32,
+    pub output_tokens: u32,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChatReply {
+    pub text: String,
+    pub calls: Vec<ToolCall>,
+    pub stop: Stop,
+    pub usage: Usage,
+    /// The model that answered, as the provider names it.
+    pub model: String,
+    pub provider: String,
+}
