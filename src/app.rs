@@ -21,9 +21,11 @@ use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::house::health::{self, HealthParts, RoomHealth};
-use crate::house::{AuthorityCertificate, Gate, House, HouseParts};
+use crate::house::settings::{self, Take};
+use crate::house::{AuthorityCertificate, Gate, House, HouseParts, Settings};
 use crate::identity::{AuthMode, Identity};
 use crate::limits;
+use crate::ops::log::{self as logs, LogOptions};
 use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
 use crate::server::tls::{Tls, TlsError};
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
@@ -42,7 +44,7 @@ pub struct App {
     pub identity: Identity,
     pub store: Store,
     pub audio: Audio,
-    tls: Option<Tls>,
+    settings: Settings,
     health: Health,
     notifier: Notifier,
     ops: Ops,
@@ -73,6 +75,7 @@ pub enum StartError {
     },
     Store(OpenError),
     Identity(StoreError),
+    Settings(StoreError),
     Setting {
         name: &'static str,
         why: String,
@@ -97,6 +100,15 @@ impl App {
         let lock = lock(&data_dir)?;
         let store =
             Store::open(store_options(config, &clock, &metrics)).map_err(StartError::Store)?;
+        let settings = Settings::load(config, store.clone(), clock.clone(), &data_dir)
+            .await
+            .map_err(StartError::Settings)?;
+        let with_stored = settings.config();
+        let mut stored = config.changed(&with_stored);
+        if !only_local && stored.any(|setting| setting.name.starts_with("LOG_")) {
+            logs::reload(log_options(&with_stored));
+        }
+        let config = &with_stored;
         let bus = Bus::default();
         let identity = Identity::load(store.clone(), clock.clone(), auth_mode(config))
             .await
@@ -125,6 +137,7 @@ impl App {
             setup: setup.clone(),
             authority: tls.as_ref().and_then(authority_certificate),
             label: config.word("HOSTNAME_LABEL").to_owned(),
+            settings: settings.clone(),
         });
         let mut router = Router::default();
         voice.routes(&mut router);
@@ -159,6 +172,8 @@ impl App {
             },
         )
         .map_err(StartError::Thread)?;
+        let take = taker(&server, &audio, tls);
+        settings.hand_to(take, None);
         server.start();
         let app = App {
             server,
@@ -167,7 +182,7 @@ impl App {
             identity,
             store,
             audio,
-            tls,
+            settings,
             health,
             notifier,
             ops,
@@ -187,16 +202,9 @@ impl App {
         }
     }
 
-    /// Takes over what may change while the box runs.
+    /// The environment or `.env` was read again.
     pub fn reload(&self, config: &Config) {
-        match guard(config) {
-            Ok(options) => self.server.set_guard(options),
-            Err(error) => log::error!("event=reload_refused error=\"{error}\""),
-        }
-        self.audio.set_volume(config.number("VOLUME") as u8);
-        if let Some(tls) = &self.tls {
-            tls.reload();
-        }
+        self.settings.rebase(config);
     }
 
     /// Tells everybody, lets what runs finish, and closes the store last.
@@ -222,6 +230,39 @@ impl App {
             .unwrap_or_default();
         self.notifier.ready(&status);
         Ok(())
+    }
+}
+
+/// Takes over what may change while the box runs.
+fn taker(server: &Server, audio: &Audio, tls: Option<Tls>) -> Take {
+    let (server, audio) = (server.clone(), audio.clone());
+    Rc::new(move |config| {
+        match guard(config) {
+            Ok(options) => server.set_guard(options),
+            Err(error) => log::error!("event=reload_refused error=\"{error}\""),
+        }
+        audio.set_volume(config.number("VOLUME") as u8);
+        logs::reload(log_options(config));
+        if let Some(tls) = &tls {
+            tls.reload();
+        }
+    })
+}
+
+/// Where lines go and which of them.
+pub fn log_options(config: &Config) -> LogOptions {
+    LogOptions {
+        level: logs::level(config.word("LOG_LEVEL")),
+        json: config.word("LOG_FORMAT") == "json",
+        file: config.path("LOG_FILE"),
+    }
+}
+
+/// What the page has chosen, as the database of a box that does not run tells it.
+pub fn with_stored(config: &Config) -> Config {
+    match store::look(&config.database(), settings::peek) {
+        Some(rows) => settings::overlay(config, rows, &config.data_dir()),
+        None => config.clone(),
     }
 }
 
@@ -460,6 +501,9 @@ impl fmt::Display for StartError {
             StartError::Store(error) => error.fmt(f),
             StartError::Identity(error) => {
                 write!(f, "the box's devices could not be read: {error}")
+            }
+            StartError::Settings(error) => {
+                write!(f, "the stored settings could not be read: {error}")
             }
             StartError::Setting { name, why } => write!(f, "{name}: {why}"),
             StartError::Tls(error) => write!(

@@ -2,7 +2,7 @@
 //! and the README's table come.
 //!
 //! A value is taken from the environment, else from `.env` in the working directory, else from
-//! the table. All are checked before anything starts; a wrong one is told with its name, its
+//! what was set on the page ([`stored`]), else from the table. All are checked before anything starts; a wrong one is told with its name, its
 //! value, what is allowed and where it came from. Secrets are never shown.
 
 use std::fmt;
@@ -18,11 +18,13 @@ pub mod document;
 pub mod dotenv;
 pub mod kind;
 mod nearest;
+mod stored;
 pub mod table;
 
 pub use dotenv::EnvFileError;
 pub use kind::{Kind, Value};
 pub use nearest::distance;
+pub use stored::Stored;
 pub use table::{SETTINGS, Setting};
 
 /// Validated settings; cheap to clone, may go to another thread.
@@ -42,6 +44,8 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Default,
+    /// Chosen on the page or over the API.
+    Page,
     /// A line of `.env`, from 1.
     File {
         line: usize,
@@ -268,6 +272,16 @@ impl Config {
 }
 
 impl Held {
+    /// Whether there is a value at all.
+    pub fn is_set(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// As written; of a secret nothing.
+    pub fn written(&self) -> Option<&str> {
+        (self.is_set() && !self.setting.secret).then_some(self.text.as_str())
+    }
+
     /// For people: the value, masked when secret, empty when not set.
     pub fn shown(&self) -> String {
         shown(self.setting, &self.text)
@@ -334,7 +348,8 @@ fn doubts(entries: &[dotenv::Entry], environment: &[(String, String)]) -> Vec<St
     warnings
 }
 
-fn suggestion(name: &str, changes_max: usize) -> Option<&'static str> {
+/// The setting that somebody probably meant.
+pub fn suggestion(name: &str, changes_max: usize) -> Option<&'static str> {
     let names = SETTINGS
         .iter()
         .flat_map(|setting| std::iter::once(setting.name).chain(setting.aliases.iter().copied()));
@@ -383,6 +398,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => f.write_str("default"),
+            Origin::Page => f.write_str("set on the page"),
             Origin::File { line } => write!(f, ".env line {line}"),
             Origin::Environment { name } => write!(f, "environment variable {name}"),
         }

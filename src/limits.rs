@@ -165,6 +165,8 @@ pub const LOG_FILES_KEPT: u32 = 14;
 pub const LOG_FLUSH_MAX: Duration = Duration::from_secs(2);
 /// Refused at the start.
 pub const ENV_FILE_BYTES_MAX: usize = 64 * 1024;
+/// Of a value set on the page; 400.
+pub const SETTING_CHARS_MAX: usize = 4_096;
 
 // Identity.
 pub const CLAIM_TRIES_MAX: u32 = 5;

@@ -7,10 +7,10 @@ use clap::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::app::App;
+use crate::app::{App, log_options};
 use crate::config::{self, Config};
 use crate::limits;
-use crate::ops::log::{self as logs, LogOptions};
+use crate::ops::log as logs;
 
 pub fn definition() -> Command {
     Command::new("serve")
@@ -35,14 +35,6 @@ pub fn run(config: Config) -> Result<(), String> {
         .build()
         .map_err(|error| format!("the event loop could not be started: {error}"))?;
     LocalSet::new().block_on(&runtime, serve(config))
-}
-
-fn log_options(config: &Config) -> LogOptions {
-    LogOptions {
-        level: logs::level(config.word("LOG_LEVEL")),
-        json: config.word("LOG_FORMAT") == "json",
-        file: config.path("LOG_FILE"),
-    }
 }
 
 async fn serve(mut config: Config) -> Result<(), String> {
@@ -108,7 +100,6 @@ fn reload(app: &App, config: &mut Config) {
     for setting in taken {
         log::info!("event=setting_taken name={}", setting.name);
     }
-    logs::reload(log_options(&newer));
     app.reload(&newer);
     *config = newer;
 }

@@ -3,12 +3,18 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
+use super::client::Client;
 use super::{json_flag, print, print_json};
-use crate::config::{Config, Origin, document};
+use crate::app;
+use crate::config::{Config, Origin, Stored, document};
 
 pub fn definition() -> Command {
     Command::new("config")
         .about("Show the settings in force and where each came from")
+        .long_about(
+            "Show the settings in force and where each came from: the environment, a line of \
+             .env, the page, or the default. Secrets are never shown.",
+        )
         .after_help("Examples:\n  magpie config\n  magpie config --example > .env")
         .arg(
             Arg::new("example")
@@ -36,6 +42,7 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), String> {
         print(document::table().trim_end());
         return Ok(());
     }
+    let config = &in_force(config);
     if matches.get_flag("json") {
         let all = config.all().iter().map(|held| {
             json!({
@@ -63,9 +70,29 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), String> {
     Ok(())
 }
 
+/// What the page has chosen is the running box's to tell.
+fn in_force(config: &Config) -> Config {
+    let Some(client) = Client::connect_running(config) else {
+        return app::with_stored(config);
+    };
+    let Ok(told) = client.get("/api/v1/settings") else {
+        return config.clone();
+    };
+    let list = told["settings"].as_array().map_or(&[][..], Vec::as_slice);
+    let chosen = list.iter().filter(|one| one["origin"] == "page");
+    let stored: Stored = chosen
+        .filter_map(|one| {
+            let text = |field: &str| one[field].as_str().map(str::to_owned);
+            Some((text("name")?, text("value")?))
+        })
+        .collect();
+    config.with_stored(&stored).0
+}
+
 fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Default => String::from("default"),
+        Origin::Page => String::from("page"),
         Origin::File { line } => format!(".env line {line}"),
         Origin::Environment { name } => format!("environment ({name})"),
     }

@@ -18,9 +18,11 @@ mod gate;
 pub mod health;
 mod pages;
 pub mod qr;
+pub mod settings;
 mod trust;
 
 pub use gate::Gate;
+pub use settings::Settings;
 
 /// What the wiring hands to the room.
 pub struct HouseParts {
@@ -30,6 +32,7 @@ pub struct HouseParts {
     pub authority: Option<AuthorityCertificate>,
     /// `HOSTNAME_LABEL`.
     pub label: String,
+    pub settings: Settings,
 }
 
 /// The certificate that phones are asked to trust.
@@ -66,6 +69,7 @@ impl House {
     pub fn routes(&self, router: &mut Router) {
         pages::routes(router);
         trust::routes(router, self);
+        settings::api::routes(router, &self.0.settings);
         let mut add = |method, pattern, access, handler: devices::Handler| {
             let house = self.clone();
             router.route(method, pattern, access, move |request| {

@@ -31,7 +31,7 @@ mod writer;
 mod tests;
 
 pub use error::{OpenError, StoreError};
-pub use open::{Examined, examine, upgrade};
+pub use open::{Examined, examine, look, upgrade};
 pub use rusqlite::{Connection, OptionalExtension, Row, params};
 pub use writer::{COMMIT_METRIC, QUEUE_METRIC, StoreHealth};
 

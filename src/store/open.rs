@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::OpenError;
-use super::{Durability, StoreOptions, backup, migrate};
+use super::{Durability, StoreError, StoreOptions, backup, migrate};
 use crate::clock::UnixMillis;
 use crate::limits::{SQLITE_CACHE_KIB, SQLITE_STATEMENTS_CACHED};
 
@@ -123,6 +123,15 @@ pub fn examine(path: &Path) -> Result<Examined, String> {
         Ok((verdict, _)) => Err(format!("damaged: {verdict}")),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Reads from a database that nobody uses, without changing it; `None` when there is none, or
+/// when it cannot be read.
+pub fn look<T>(path: &Path, job: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Option<T> {
+    if !path.exists() {
+        return None;
+    }
+    job(&reading(path).ok()?).ok()
 }
 
 enum Trouble {

@@ -7,3 +7,4 @@ mod commands;
 mod papers;
 mod serving;
 mod settings;
+mod stored;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use magpie::audio::{Audio, AudioOptions};
 use magpie::bus::Bus;
 use magpie::clock::Clock;
-use magpie::house::{AuthorityCertificate, Gate, House as Room, HouseParts};
+use magpie::house::{AuthorityCertificate, Gate, House as Room, HouseParts, Settings};
 use magpie::identity::{AuthMode, Identity};
 use magpie::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
 use magpie::server::{Router, Server, ServerOptions};
@@ -158,6 +158,10 @@ async fn build(
         },
     });
     let setup = Setup::default();
+    let nothing_set = magpie::config::resolve(None, &[]).expect("the defaults");
+    let settings = Settings::load(&nothing_set.config, store.clone(), clock.clone(), data)
+        .await
+        .expect("loads");
     let house = Room::start(HouseParts {
         identity: identity.clone(),
         setup: setup.clone(),
@@ -166,6 +170,7 @@ async fn build(
             fingerprint: String::from("AB:CD"),
         }),
         label: String::from("magpie"),
+        settings,
     });
     let mut router = Router::default();
     voice.routes(&mut router);
