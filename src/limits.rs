@@ -280,3 +280,28 @@ pub const VOICE_WHOLE_SOUND_MAX: Duration = Duration::from_secs(60);
 /// A lost socket's conversation waits this long for its client.
 pub const VOICE_RESUME_MAX: Duration = Duration::from_secs(30);
 pub const VOICE_PARKED_MAX: usize = 64;
+
+// Timers.
+/// Pending and ringing ones together; 409.
+pub const TIMERS_LIVE_MAX: usize = 200;
+/// Those that are over; the oldest go first.
+pub const TIMERS_OVER_KEPT: usize = 500;
+pub const TIMER_LABEL_CHARS_MAX: usize = 200;
+pub const TIMER_DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Between two rounds of a ring.
+pub const RING_ROUND: Duration = Duration::from_secs(15);
+/// An alarm or timer that nobody stops rings this long, a reminder shorter.
+pub const RING_MAX: Duration = Duration::from_secs(300);
+pub const RING_REMINDER_MAX: Duration = Duration::from_secs(40);
+/// Later than this is missed.
+pub const RING_GRACE: Duration = Duration::from_secs(60);
+/// A missed one that came due longer ago is listed and does not ring.
+pub const RING_MISSED_MAX: Duration = Duration::from_secs(12 * 3_600);
+pub const SNOOZE_DEFAULT: Duration = Duration::from_secs(300);
+pub const SNOOZE_MAX: Duration = Duration::from_secs(86_400);
+/// A wall clock that leapt ahead by more than [`RING_MISSED_MAX`] is believed after this long.
+pub const CLOCK_DOUBT: Duration = Duration::from_secs(600);
+/// While something is pending the wall clock is looked at this often: it may have been set.
+pub const TIMER_LOOK: Duration = Duration::from_secs(1);
+/// How often the wall time is noted while something is pending, for a start without a clock.
+pub const TIMER_SEEN_INTERVAL: Duration = Duration::from_secs(60);

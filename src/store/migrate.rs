@@ -25,6 +25,10 @@ pub const STEPS: &[Step] = &[
         name: "0002_voice",
         sql: include_str!("sql/0002_voice.sql"),
     },
+    Step {
+        name: "0003_timers",
+        sql: include_str!("sql/0003_timers.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -17,6 +17,7 @@ pub mod search;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod timers;
 
 impl From<rusqlite::Error> for VoiceError {
     fn from(error: rusqlite::Error) -> VoiceError {

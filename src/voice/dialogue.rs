@@ -20,6 +20,7 @@ use super::memory::{
 use super::recall::{self, Fit, Found, Hit};
 use super::rules::{self, Intent, Kind, Language, replies};
 use super::settings::VoiceSettings;
+use super::timers::Timers;
 
 pub use super::error::VoiceError;
 
@@ -48,6 +49,7 @@ pub struct Dialogue(Rc<State>);
 
 struct State {
     memories: Memories,
+    timers: Timers,
     conversation_idle: std::time::Duration,
     time_zone: jiff::tz::TimeZone,
     /// Conversation that a turn without one belongs to, and when it was last used.
@@ -142,7 +144,9 @@ struct Reply {
 
 impl Dialogue {
     pub fn start(store: Store, bus: Bus, clock: Clock, settings: &VoiceSettings) -> Dialogue {
+        let timers = Timers::new(store.clone(), bus.clone(), clock.clone());
         Dialogue(Rc::new(State {
+            timers,
             memories: Memories::new(store, bus, clock),
             conversation_idle: settings.conversation_idle,
             time_zone: jiff::tz::TimeZone::system(),
@@ -223,6 +227,10 @@ impl Dialogue {
 
     pub fn memories(&self) -> &Memories {
         &self.0.memories
+    }
+
+    pub fn timers(&self) -> &Timers {
+        &self.0.timers
     }
 
     /// Tells the volume the loudspeaker has, so that "louder" knows where it starts.

@@ -37,6 +37,7 @@ pub mod settings;
 pub mod socket;
 mod stages;
 pub mod timeline;
+pub mod timers;
 pub mod turn;
 
 use device::{Device, DeviceParts};

@@ -23,3 +23,10 @@ pub fn set(
     statement.execute(params![key, value, now.0])?;
     Ok(())
 }
+
+/// As [`set`], for a relaxed job.
+pub fn note(connection: &Connection, key: &str, value: &str, now: UnixMillis) -> super::Relaxed {
+    let mut statement = connection.prepare_cached(SET)?;
+    statement.execute(params![key, value, now.0])?;
+    Ok(())
+}
