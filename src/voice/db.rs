@@ -28,6 +28,9 @@ impl From<rusqlite::Error> for VoiceError {
 /// Result of a relaxed job, which hands SQLite's own error back to the store.
 pub type Relaxed = Result<(), rusqlite::Error>;
 
+/// One row as a struct, for SQLite's own mapping.
+type Mapped<T> = Result<T, rusqlite::Error>;
+
 /// Column text as it lies in SQLite's page; JSON escapes what is no valid UTF-8.
 pub(super) fn text<'r>(row: &'r rusqlite::Row, column: usize) -> Result<Cow<'r, str>, VoiceError> {
     Ok(optional_text(row, column)?.unwrap_or(Cow::Borrowed("")))

@@ -96,7 +96,7 @@ pub fn delete(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
 }
 
 /// Words that this version does not know (written by a later one) become the plainest.
-fn timer(row: &Row) -> rusqlite::Result<Timer> {
+fn timer(row: &Row) -> super::Mapped<Timer> {
     let word = |column| row.get::<_, String>(column);
     let optional = |column| row.get::<_, Option<String>>(column);
     let kind = word(1)?;
