@@ -20,6 +20,7 @@ use crate::audio::{Audio, AudioOptions};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::house::docs;
 use crate::house::health::{self, HealthParts, RoomHealth};
 use crate::house::settings::{self, Take};
 use crate::house::{AuthorityCertificate, Gate, House, HouseParts, Settings};
@@ -30,7 +31,7 @@ use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
 use crate::server::tls::{Tls, TlsError};
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
-use crate::voice::{EngineSettings, Voice, VoiceParts, VoiceSettings};
+use crate::voice::{self, EngineSettings, Voice, VoiceParts, VoiceSettings};
 
 /// Name of the file in `DATA_DIR` that tells the command line where the box answers.
 pub const SERVER_FILE: &str = "server.json";
@@ -150,6 +151,11 @@ impl App {
                 data_dir: data_dir.clone(),
                 rooms: rooms_health(&voice),
             },
+        );
+        docs::serve(
+            &mut router,
+            voice::docs::DOCS.to_vec(),
+            voice::docs::SHAPES.to_vec(),
         );
         let gate = Rc::new(Gate::new(identity.clone()));
         let server = Server::bind(options, router, gate).map_err(StartError::Listen)?;

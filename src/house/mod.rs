@@ -14,6 +14,7 @@ use crate::ops::{Setup, SetupNote};
 use crate::server::{Access, Method, Router, interfaces};
 
 mod devices;
+pub mod docs;
 mod gate;
 pub mod health;
 mod pages;

@@ -32,6 +32,11 @@ const FILES: [(&str, &str, &str); 10] = [
     ("/icon.svg", SVG, include_str!("../../web/icon.svg")),
 ];
 
+/// For the document of the interface.
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|file| file.0)
+}
+
 pub(super) fn routes(router: &mut Router) {
     for (path, content_type, text) in FILES {
         let tag = entity_tag(text);

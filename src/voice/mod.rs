@@ -20,6 +20,7 @@ pub mod decode;
 pub mod device;
 mod device_api;
 pub mod dialogue;
+pub mod docs;
 pub mod error;
 pub mod health;
 pub mod index;

@@ -1,0 +1,169 @@
+//! What the voice room's routes take and answer; `crate::server::openapi` makes the document.
+//!
+//! A new route gets its item here, in the notation of `openapi::shape`, with at least one call
+//! that the tests make.
+
+use crate::server::openapi::{Doc, Shape, Try};
+
+const JSON: &str = "application/json";
+const STORE: &[&str] = &["DATABASE_ERROR", "STORAGE_FULL"];
+const ONE: &[&str] = &["NOT_FOUND", "DATABASE_ERROR", "STORAGE_FULL"];
+const DEVICE: &[&str] = &["AUDIO_DEVICE", "CONFLICT", "MUTED", "TTS_ERROR"];
+
+#[rustfmt::skip]
+pub const DOCS: &[Doc] = &[
+    Doc::get("/ws", "The conversation as a WebSocket, in three dialects; see docs/ws.md")
+        .status(101)
+        .examples(&[Try("/ws").status(426)]),
+
+    // Chat.
+    Doc::post("/api/v1/chat", "One question, one answer, whole or as events")
+        .details("With `stream` the answer is `text/event-stream`: `start{id,conversation_id}`, `token{text}`, `sentence{index,text,audio_url?}`, then `done` with the whole answer, or `error{code,message}`. Closing the connection cancels the turn.")
+        .takes(&[(JSON, "{ message: text # at most 32 kB
+            model?: text|null, max_tokens?: int(1..)|null, stream?: bool|null, conversation_id?: id|null, speak?: 'none'|'device'|'return'|null
+            remember?: bool|null # false: nothing of this is kept
+            language?: text|null }")])
+        .answers(&[(JSON, "data Answer"), ("text/event-stream", "")])
+        .errors(&["NOT_FOUND", "AI_ERROR", "PROVIDER_TIMEOUT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[
+            Try("/api/v1/chat").with(r#"{"message":"你好"}"#),
+            Try("/api/v1/chat").with(r#"{"message":"remember that bin day is Tuesday","conversation_id":"conv_0000000000000001"}"#),
+            Try("/api/v1/chat").with(r#"{"message":"hello","stream":true}"#),
+            Try("/api/v1/chat").with("{}").status(400),
+        ]),
+
+    // Conversations.
+    Doc::get("/api/v1/conversations", "Conversations, last used first")
+        .query("limit?: int(1..200), offset?: int(0..), q?: text(..256) # words that a message holds\n archived?: bool")
+        .answers(&[(JSON, "data { conversations: [Conversation], total: int, limit: int, offset: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/conversations?limit=2"), Try("/api/v1/conversations?q=spare"), Try("/api/v1/conversations?limit=x").status(400)]),
+    Doc::post("/api/v1/conversations", "Begin a conversation")
+        .takes(&[(JSON, "{ summary?: text|null }")]).status(201)
+        .answers(&[(JSON, "data { id: id, summary: text, message_count: int, created_at: time, updated_at: time }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/conversations").with(r#"{"summary":"Shopping"}"#).status(201)]),
+    Doc::get("/api/v1/conversations/{id}", "A conversation and what was said in it")
+        .query("limit?: int(1..200), offset?: int(0..)")
+        .answers(&[(JSON, "data { id: id, summary: text, created_at: time, updated_at: time, message_count: int, is_archived: bool, messages: [Message], total: int, limit: int, offset: int }")])
+        .errors(ONE)
+        .examples(&[Try("/api/v1/conversations/conv_0000000000000001"), Try("/api/v1/conversations/conv_ffffffffffffffff").status(404)]),
+    Doc::patch("/api/v1/conversations/{id}", "Change a conversation's summary, or put it away")
+        .takes(&[(JSON, "{ summary?: text|null, archived?: bool|null }")])
+        .answers(&[(JSON, "data { id: id }")])
+        .errors(ONE)
+        .examples(&[Try("/api/v1/conversations/conv_0000000000000001").with(r#"{"summary":"Keys"}"#)]),
+    Doc::delete("/api/v1/conversations/{id}", "Remove a conversation with its messages; memories made in it stay")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/conversations/conv_0000000000000003")]),
+
+    // Memories.
+    Doc::get("/api/v1/memories", "Memories, newest first")
+        .query("limit?: int(1..200), offset?: int(0..), category?: text, tag?: text, source?: 'chat'|'manual'|'import'|'voice', importance?: 'high'|'normal'|'low', since?: time, until?: time # exclusive\n archived?: bool, conversation_id?: id")
+        .answers(&[(JSON, "data { memories: [Memory], total: int, limit: int, offset: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/memories?limit=50&offset=0"), Try("/api/v1/memories?tag=home&importance=high"), Try("/api/v1/memories?since=yesterday").status(400)]),
+    Doc::post("/api/v1/memories", "Keep something, word for word")
+        .takes(&[(JSON, "{ content: text # at most 64 kB
+            title?: text|null, summary?: text|null, category?: text|null, tags?: [text]|null, importance?: 'high'|'normal'|'low'|null, pinned?: bool|null
+            metadata?: object|null, source?: 'chat'|'manual'|'import'|'voice'|null, recorded_at?: time|null
+            organize?: bool|null # let a model file it, where there is one\n }")]).status(201)
+        .answers(&[(JSON, "data Memory")])
+        .errors(STORE)
+        .examples(&[
+            Try("/api/v1/memories").with(r#"{"content":"The spare key is under the blue flower pot","tags":["home"],"metadata":{"room":"garden"}}"#).status(201),
+            Try("/api/v1/memories").with(r#"{"content":""}"#).status(400),
+        ]),
+    Doc::get("/api/v1/memories/search", "Search in English and Chinese, best first")
+        .query("q: text(1..256), limit?: int(1..200), scope?: 'memories'|'messages'|'all', category?: text, tag?: text, source?: 'chat'|'manual'|'import'|'voice', importance?: 'high'|'normal'|'low', since?: time, until?: time\n archived?: bool, conversation_id?: id")
+        .answers(&[(JSON, "data { results: [Hit], total: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/memories/search?q=key&limit=10"), Try("/api/v1/memories/search?q=%E9%92%A5%E5%8C%99&scope=all"), Try("/api/v1/memories/search").status(400)]),
+    Doc::post("/api/v1/memories/forget", "Remove memories for good, by words, conversation, or time")
+        .takes(&[(JSON, "{ q?: text|null, conversation_id?: id|null, since?: time|null, until?: time|null, dry_run?: bool|null # only tell what would go\n }")])
+        .answers(&[(JSON, "data { dry_run: bool, count: int, ids?: [id], ... }")])
+        .errors(STORE)
+        .examples(&[
+            Try("/api/v1/memories/forget").with(r#"{"q":"spare","dry_run":true}"#),
+            Try("/api/v1/memories/forget").with(r#"{"q":"nothing of this kind"}"#),
+            Try("/api/v1/memories/forget").with("{}").status(400),
+        ]),
+    Doc::get("/api/v1/memories/{id}", "One memory")
+        .answers(&[(JSON, "data Memory")])
+        .errors(ONE)
+        .examples(&[Try("/api/v1/memories/mem_0000000000000001"), Try("/api/v1/memories/mem_ffffffffffffffff").status(404)]),
+    Doc::patch("/api/v1/memories/{id}", "Change a memory")
+        .takes(&[(JSON, "{ content?: text|null, title?: text|null, summary?: text|null, category?: text|null, tags?: [text]|null, importance?: 'high'|'normal'|'low'|null, pinned?: bool|null, archived?: bool|null, metadata?: object|null }")])
+        .answers(&[(JSON, "data Memory")])
+        .errors(ONE)
+        .examples(&[Try("/api/v1/memories/mem_0000000000000002").with(r#"{"pinned":true,"tags":["home","garden"]}"#)]),
+    Doc::delete("/api/v1/memories/{id}", "Remove a memory for good")
+        .query("keep_audio?: bool # keep the sound that it came from")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/memories/mem_0000000000000003")]),
+    Doc::get("/api/v1/tags", "Tags by name")
+        .query("limit?: int(1..200), offset?: int(0..)")
+        .answers(&[(JSON, "data { tags: [Tag], total: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/tags")]),
+
+    // The box's own microphone and loudspeaker.
+    Doc::get("/api/v1/device", "What the box's own endpoint does, and its sound card")
+        .answers(&[(JSON, "data { state: text, turn: int|null, muted: bool, offline: bool, audio: AudioStatus, ... }")])
+        .examples(&[Try("/api/v1/device")]),
+    Doc::post("/api/v1/device/listen", "Listen at the box's microphone for one turn")
+        .takes(&[(JSON, "{ wait?: bool # answer when the turn is over\n }")])
+        .answers(&[(JSON, "data { turn: int, ... }")])
+        .errors(&["AUDIO_DEVICE", "CONFLICT", "MUTED", "STT_ERROR", "PROVIDER_TIMEOUT"])
+        .examples(&[Try("/api/v1/device/listen").with("{}")]),
+    Doc::post("/api/v1/device/say", "Say a text at the box's loudspeaker")
+        .takes(&[(JSON, "{ text: text(1..2000), wait?: bool }")])
+        .answers(&[(JSON, "data { turn: int, ... }")])
+        .errors(DEVICE)
+        .examples(&[Try("/api/v1/device/say").with(r#"{"text":""}"#).status(400)]),
+    Doc::post("/api/v1/device/stop", "End what the box's endpoint does")
+        .answers(&[(JSON, "data {}")])
+        .errors(&["CONFLICT"])
+        .examples(&[Try("/api/v1/device/stop")]),
+    Doc::post("/api/v1/device/mute", "Mute or unmute the box's microphone; survives a restart")
+        .takes(&[(JSON, "{ muted: bool }")])
+        .answers(&[(JSON, "data { muted: bool }")])
+        .errors(&["CONFLICT", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/device/mute").with(r#"{"muted":true}"#), Try("/api/v1/device/mute").with(r#"{"muted":false}"#)]),
+    Doc::post("/api/v1/transcribe", "Sound to text")
+        .takes(&[(JSON, "{ audio: base64, language?: text|null }"), ("audio/wav", "")])
+        .query("language?: text")
+        .answers(&[(JSON, "data { text: text, language: text|null, duration: number, provider: text }")])
+        .errors(&["PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/transcribe").with(r#"{"audio":"AAAA"}"#).status(415)]),
+    Doc::post("/api/v1/synthesize", "Text to sound")
+        .details("With `Accept: audio/*` the sound itself is the answer.")
+        .takes(&[(JSON, "{ text: text(1..2000), language?: text|null }")])
+        .answers(&[(JSON, "data { audio: base64, format: text, duration: number }"), ("audio/wav", "")])
+        .errors(&["TTS_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/synthesize").with(r#"{"text":"Good morning."}"#), Try("/api/v1/synthesize").with(r#"{"text":""}"#).status(400)]),
+    Doc::get("/api/v1/debug/stats", "Counts and the times of the last turns")
+        .answers(&[(JSON, "data { device: object, audio: AudioStatus, sessions: int, sockets: int, turns: [object], ... }")])
+        .examples(&[Try("/api/v1/debug/stats")]),
+];
+
+#[rustfmt::skip]
+pub const SHAPES: &[Shape] = &[
+    ("Answer", "{ id: id, role: 'assistant', content: text, model: text, provider: text, conversation_id: id, language: text
+        usage: { input_tokens: int, output_tokens: int, ... }, memories_used: [{ id: id, score: number }]
+        memory_saved: { id: id, title: text, category: text }|null
+        action: any # what the answer means for the box: stop, repeat, mute, or a volume
+        timing_ms: { total: int, ... }, audio_url?: text|null, ... }"),
+    ("Conversation", "{ id: id, summary: text, created_at: time, updated_at: time, message_count: int, is_archived: bool }"),
+    ("Message", "{ id: id, role: 'user'|'assistant', content: text, timestamp: time, tokens: int, interrupted?: bool
+        spoken_chars?: int # how much of it was heard
+        model?: text, recording_id?: id, audio_url?: text }"),
+    ("Memory", "{ id: id, content: text, title: text, category: text, tags: [text], source: 'chat'|'manual'|'import'|'voice', importance: 'high'|'normal'|'low'
+        pinned: bool, is_archived: bool, recall_count: int, created_at: time, updated_at: time, summary?: text, metadata?: any, conversation_id?: id, message_id?: id
+        recording_id?: id, recorded_at?: time, superseded_by?: id, last_recalled_at?: time, sentiment?: text, key_points?: any, entities?: any, relations?: any
+        observations?: any, action_items?: any, ... }"),
+    ("Hit", "{ id: id, title?: text, content: text, category?: text, conversation_id?: id, role?: 'user'|'assistant', score: number(0..1), created_at: time
+        snippet: text, why: 'text'|'vector'|'both', ... }"),
+    ("Tag", "{ id: id, name: text, color: text, count: int }"),
+    ("AudioStatus", "{ input: text, output: text, input_error: text|null, output_error: text|null, xruns: int }"),
+];

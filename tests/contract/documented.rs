@@ -1,0 +1,131 @@
+//! Nothing that a person meets goes without its words: settings, error codes, metrics, messages.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use magpie::config::SETTINGS;
+use magpie::server::openapi::ERRORS;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Path below `src/` and text, tests left out.
+fn sources() -> Vec<(String, String)> {
+    fn gather(folder: &Path, found: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                gather(&path, found);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let name = path.strip_prefix(root().join("src")).unwrap();
+                let name = name.to_string_lossy().into_owned();
+                if name.ends_with("tests.rs") {
+                    continue;
+                }
+                let text = fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                found.push((name, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    gather(&root().join("src"), &mut found);
+    found
+}
+
+/// Quoted words that `fits`.
+fn quoted(text: &str, fits: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let parts = text.split('"');
+    parts.filter(|word| fits(word)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_error_code_of_the_sources_is_in_the_table_and_the_other_way_round() {
+    // Words in capitals that clients never see.
+    let others = [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "MIT",
+        "CARGO_PKG_VERSION",
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "PATH",
+        "HOME",
+        "RIFF",
+        "WAVE",
+        "NORMAL",
+        "FULL",
+        "OFF",
+        "AND",
+        "DENY",
+        "FREQ",
+        "BYDAY",
+        "DAILY",
+        "WEEKLY",
+        "SHUTTING_DOWN",
+    ];
+    let is_code = |word: &str| {
+        word.len() > 3
+            && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+            && !others.contains(&word)
+            && !SETTINGS.iter().any(|setting| setting.is_named(word))
+    };
+    let mut unknown = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (name, text) in sources() {
+        let speaks_to_clients = ["server/", "house/", "voice/"]
+            .iter()
+            .any(|room| name.starts_with(room));
+        if !speaks_to_clients || name == "server/openapi/errors.rs" {
+            continue;
+        }
+        for line in text.lines() {
+            // A code stands where an error is made.
+            let makes = ["HttpError", "StatusCode", "S::", "code", "Code"]
+                .iter()
+                .any(|word| line.contains(word))
+                || line.trim().starts_with('"');
+            for word in quoted(line, is_code).into_iter().filter(|_| makes) {
+                if !ERRORS.iter().any(|known| known.code == word) {
+                    unknown.push(format!("{name}: {word}"));
+                }
+                seen.insert(word);
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "not in ERRORS: {unknown:#?}");
+    let unused: Vec<&str> = ERRORS
+        .iter()
+        .map(|known| known.code)
+        .filter(|code| !seen.contains(*code))
+        .collect();
+    assert!(unused.is_empty(), "no source answers {unused:?}");
+}
+
+#[test]
+fn every_setting_is_in_the_readme_and_in_the_example() {
+    let (readme, example) = (read("README.md"), read(".env.example"));
+    for setting in SETTINGS {
+        assert!(
+            readme.contains(&format!("| `{}` |", setting.name)),
+            "{}",
+            setting.name
+        );
+        assert!(
+            example.contains(&format!("\n#{}=", setting.name)),
+            "{}",
+            setting.name
+        );
+    }
+}
