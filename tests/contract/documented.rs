@@ -90,12 +90,14 @@ fn every_error_code_of_the_sources_is_in_the_table_and_the_other_way_round() {
         if !speaks_to_clients || name == "server/openapi/errors.rs" {
             continue;
         }
+        let mut before = "";
         for line in text.lines() {
-            // A code stands where an error is made.
+            // A code stands where an error is made, or on the line after.
+            let near = format!("{before} {line}");
+            before = line;
             let makes = ["HttpError", "StatusCode", "S::", "code", "Code"]
                 .iter()
-                .any(|word| line.contains(word))
-                || line.trim().starts_with('"');
+                .any(|word| near.contains(word));
             for word in quoted(line, is_code).into_iter().filter(|_| makes) {
                 if !ERRORS.iter().any(|known| known.code == word) {
                     unknown.push(format!("{name}: {word}"));
