@@ -428,6 +428,8 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         end_silence: std::time::Duration::from_millis(config.number("END_SILENCE_MS")),
         conversation_idle: config.duration("CONVERSATION_IDLE"),
         recordings_kept_days: config.number("AUDIO_KEEP_DAYS") as u32,
+        queue_days_max: config.number("QUEUE_MAX_DAYS") as u32,
+        queue_bytes_max: config.number("QUEUE_MAX_MB") * 1024 * 1024,
         upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,
     }
 }

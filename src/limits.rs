@@ -209,6 +209,27 @@ pub const LISTEN_MAX: Duration = Duration::from_secs(60);
 pub const NOTE_MAX: Duration = Duration::from_secs(600);
 pub const CAPTURE_RING: Duration = Duration::from_secs(4);
 
+// Work that waits (`voice/queue`).
+/// Jobs that wait or run; beyond it 507.
+pub const JOBS_MAX: u64 = 10_000;
+/// Rows of jobs that are done.
+pub const JOBS_DONE_KEPT: u64 = 200;
+/// One try of one job.
+pub const JOB_MAX: Duration = Duration::from_secs(2 * 3_600);
+/// Between two jobs while a backlog is worked off.
+pub const JOB_SPACING: Duration = Duration::from_secs(5);
+pub const JOB_BACKOFF_FIRST: Duration = Duration::from_secs(5);
+pub const JOB_BACKOFF_MAX: Duration = Duration::from_secs(900);
+/// The longest wait that another side may ask for.
+pub const JOB_WAIT_MAX: Duration = Duration::from_secs(86_400);
+/// How often an idle lane looks for a job whose own time has come.
+pub const JOB_POLL: Duration = Duration::from_secs(30);
+/// Before a card that refused a job's row is asked again.
+pub const JOB_STORE_RETRY: Duration = Duration::from_secs(5);
+/// What a job is told; 400.
+pub const JOB_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+pub const JOB_ERROR_CHARS_MAX: usize = 300;
+
 // One turn of a conversation: no state outlives its limit.
 /// Listening without any speech; then idle.
 pub const NO_SPEECH_MAX: Duration = Duration::from_secs(8);

@@ -29,6 +29,10 @@ pub const STEPS: &[Step] = &[
         name: "0003_timers",
         sql: include_str!("sql/0003_timers.sql"),
     },
+    Step {
+        name: "0004_recordings",
+        sql: include_str!("sql/0004_recordings.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -12,6 +12,7 @@ use crate::clock::UnixMillis;
 use crate::store::StoreError;
 
 pub mod conversations;
+pub mod jobs;
 pub mod memories;
 pub mod search;
 pub mod settings;

@@ -17,6 +17,8 @@ pub enum VoiceError {
     Audio(String),
     /// Which wait passed its limit.
     Timeout(&'static str),
+    /// No room for another recording or job; what is there stays.
+    Full(String),
     Store(StoreError),
 }
 
@@ -64,6 +66,7 @@ impl VoiceError {
                 &format!("Waited too long for {what}. Try again."),
                 Some(1),
             ),
+            VoiceError::Full(what) => line(S::INSUFFICIENT_STORAGE, "STORAGE_FULL", what, None),
             VoiceError::Store(error) => match error {
                 StoreError::Busy => line(
                     S::SERVICE_UNAVAILABLE,

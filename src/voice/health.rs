@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Voice;
 use super::dialogue::{PROVIDER, VoiceError};
+use super::queue::QueueHealth;
 use crate::audio::AudioStatus;
 use crate::clock::UnixMillis;
 
@@ -16,6 +17,7 @@ pub struct VoiceHealth {
     pub muted: bool,
     pub audio: AudioStatus,
     pub providers: Providers,
+    pub queue: QueueHealth,
     /// Whether a person would find something missing.
     #[serde(skip)]
     pub degraded: bool,
@@ -89,15 +91,18 @@ impl Voice {
             llm: Calls::default().health(Ok(PROVIDER)),
             tts: self.room.tts_calls.health(tts.map_err(ToString::to_string)),
         };
+        let queue = self.queue.health();
         VoiceHealth {
             state: state.phase.name(),
             muted: state.muted,
             degraded: audio.input_error.is_some()
                 || audio.output_error.is_some()
                 || !providers.stt.ok
-                || !providers.tts.ok,
+                || !providers.tts.ok
+                || queue.failed > 0,
             audio,
             providers,
+            queue,
         }
     }
 }

@@ -28,6 +28,7 @@ mod listen;
 pub mod memory;
 pub mod port;
 pub mod providers;
+pub mod queue;
 pub mod recall;
 mod recordings;
 mod reply;
@@ -45,6 +46,7 @@ use device::{Device, DeviceParts};
 use dialogue::{Action, Dialogue};
 use health::Calls;
 pub use providers::{EngineError, Engines};
+use queue::{Pace, Queue, QueueParts};
 use session::Room;
 pub use settings::{EngineSettings, VoiceSettings};
 use socket::Sockets;
@@ -66,6 +68,8 @@ pub struct Voice {
     pub settings: VoiceSettings,
     pub device: Device,
     pub sockets: Sockets,
+    /// Work that waits.
+    pub queue: Queue,
     room: Rc<Room>,
 }
 
@@ -79,6 +83,13 @@ impl Voice {
             parts.clock.clone(),
             &settings,
         );
+        let queue = Queue::start(QueueParts {
+            store: parts.store.clone(),
+            bus: parts.bus.clone(),
+            clock: parts.clock.clone(),
+            metrics: parts.metrics.clone(),
+            pace: Pace::of_days(settings.queue_days_max),
+        });
         let room = Rc::new(Room {
             dialogue: dialogue.clone(),
             engines: Engines::choose(&settings),
@@ -104,6 +115,7 @@ impl Voice {
             settings,
             device,
             sockets: Sockets::new(Rc::clone(&room), parts.bus),
+            queue,
             room,
         })
     }
@@ -112,6 +124,7 @@ impl Voice {
         let speaker = Rc::new(self.device.clone());
         api::routes(router, &self.dialogue, Some(speaker));
         device_api::routes(router, self);
+        queue::routes(router, &self.queue);
         self.sockets.routes(router);
     }
 

@@ -23,6 +23,10 @@ pub struct VoiceSettings {
     /// `AUDIO_KEEP_DAYS`: utterances of the box's microphone stay this long under
     /// `recordings/`; 0 keeps none.
     pub recordings_kept_days: u32,
+    /// `QUEUE_MAX_DAYS`: how long a job may wait in all.
+    pub queue_days_max: u32,
+    /// `QUEUE_MAX_MB` in bytes: sound that waits to be understood.
+    pub queue_bytes_max: u64,
     /// `MAX_UPLOAD_SIZE` in bytes.
     pub upload_bytes_max: usize,
 }
@@ -59,6 +63,8 @@ impl Default for VoiceSettings {
             end_silence: Duration::from_millis(700),
             conversation_idle: Duration::from_secs(600),
             recordings_kept_days: 0,
+            queue_days_max: 30,
+            queue_bytes_max: 512 * 1024 * 1024,
             upload_bytes_max: 10 * 1024 * 1024,
         }
     }

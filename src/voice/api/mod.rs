@@ -9,6 +9,8 @@ mod conversations;
 mod input;
 mod memories;
 
+pub(super) use input::page as page_of;
+
 use std::future::Future;
 use std::rc::Rc;
 
@@ -110,7 +112,7 @@ fn data<T: serde::Serialize>(status: StatusCode, value: &T) -> Response {
 }
 
 /// Success with JSON made elsewhere.
-fn data_json(json: &[u8]) -> Response {
+pub(super) fn data_json(json: &[u8]) -> Response {
     let mut body = Vec::with_capacity(DATA_BEGIN.len() + json.len() + DATA_END.len());
     body.extend_from_slice(DATA_BEGIN.as_bytes());
     body.extend_from_slice(json);
