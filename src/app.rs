@@ -28,6 +28,7 @@ use crate::identity::{AuthMode, Identity};
 use crate::limits;
 use crate::ops::log::{self as logs, LogOptions};
 use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
+use crate::outbound::{Outbound, OutboundOptions, Proxy};
 use crate::server::tls::{Tls, TlsError};
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
@@ -124,6 +125,7 @@ impl App {
             clock: clock.clone(),
             audio: audio.clone(),
             metrics: metrics.clone(),
+            outbound: outbound(config, &metrics)?,
             settings: voice_settings(config),
         });
 
@@ -390,6 +392,29 @@ fn guard(config: &Config) -> Result<GuardOptions, StartError> {
             }
         })?,
     })
+}
+
+/// The way out: directly, or through the proxy that the settings name.
+pub fn outbound(config: &Config, metrics: &Registry) -> Result<Outbound, StartError> {
+    let wrong = |name: &'static str| move |why: String| StartError::Setting { name, why };
+    let proxy = config
+        .text("PROXY_URL")
+        .map(Proxy::parse)
+        .transpose()
+        .map_err(|error| wrong("PROXY_URL")(error.to_string()))?;
+    let extra_authorities = match config.path("EXTRA_CA_FILE") {
+        None => Vec::new(),
+        Some(path) => fs::read(&path)
+            .map_err(|error| wrong("EXTRA_CA_FILE")(format!("{}: {error}", path.display())))?,
+    };
+    let mut no_proxy = config.list("NO_PROXY");
+    no_proxy.extend(["localhost", "127.0.0.1", "::1"].map(String::from));
+    let options = OutboundOptions {
+        proxy,
+        no_proxy,
+        extra_authorities,
+    };
+    Outbound::new(options, metrics).map_err(|error| wrong("EXTRA_CA_FILE")(error.to_string()))
 }
 
 fn auth_mode(config: &Config) -> AuthMode {

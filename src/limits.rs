@@ -273,6 +273,10 @@ pub const TIMELINES_KEPT: usize = 50;
 pub const SESSION_QUEUE_MAX: usize = 64;
 /// Opening the microphone.
 pub const MICROPHONE_OPEN_MAX: Duration = Duration::from_secs(5);
+/// The next sentence's sound is asked for when less than this is left to hear.
+pub const SPEECH_ASKED_AHEAD: Duration = Duration::from_millis(1_500);
+/// Pieces of one sentence's sound that are there and not yet played.
+pub const SPEECH_PIECES_AHEAD_MAX: usize = 64;
 /// An answer is cut here: no voice reads longer.
 pub const SPOKEN_CHARS_MAX: usize = 16 * 1024;
 /// Sound sent to a client ahead of what it can have played.

@@ -290,9 +290,14 @@ fn sound_and_engines(config: &Config) -> Vec<Check> {
     };
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut checks = vec![sound_cards(config).await];
-        let reports = Engines::choose(&crate::app::voice_settings(config))
-            .report()
-            .await;
+        let settings = crate::app::voice_settings(config);
+        let reports = match crate::app::outbound(config, &Registry::default()) {
+            Ok(outbound) => Engines::choose(&settings, &outbound).report().await,
+            Err(error) => {
+                checks.push(check("network", Verdict::Fail, error.to_string()));
+                return checks;
+            }
+        };
         checks.extend(reports.iter().map(engine));
         checks
     })

@@ -26,7 +26,10 @@ pub enum Kind {
     Origins,
     /// Addresses and networks like `10.0.0.0/8`, separated by commas.
     Networks,
-    /// `http://host:port` or `socks5://host:port`.
+    /// Host names and domains (`.example.org`), separated by commas.
+    Hosts,
+    /// `http://[user:password@]host:port` or `socks5://...`.
+    Proxy,
     TimeZone,
 }
 
@@ -77,6 +80,8 @@ impl Kind {
             Kind::HostLabel => is_host_label(text).then(|| Value::Text(text.to_ascii_lowercase())),
             Kind::Origins => list(text, is_origin),
             Kind::Networks => list(text, is_network),
+            Kind::Hosts => list(text, |host| !host.contains(['/', '@', ' '])),
+            Kind::Proxy => is_proxy(text).then(|| Value::Text(text.to_owned())),
             Kind::TimeZone => is_time_zone(text).then(|| Value::Text(text.to_owned())),
         }
     }
@@ -110,6 +115,12 @@ impl Kind {
             Kind::Networks => {
                 String::from("addresses or networks such as 10.0.0.0/8, separated by commas")
             }
+            Kind::Hosts => {
+                String::from("host names, or domains such as .example.org, separated by commas")
+            }
+            Kind::Proxy => String::from(
+                "http://host:port or socks5://host:port, with user:password@ if need be",
+            ),
             Kind::TimeZone => {
                 String::from("a time zone this machine knows, such as Asia/Shanghai, UTC or CST-8")
             }
@@ -200,6 +211,22 @@ fn is_network(text: &str) -> bool {
     };
     let bits_max = if address.is_ipv4() { 32 } else { 128 };
     prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|bits| bits <= bits_max))
+}
+
+fn is_proxy(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("socks5://"));
+    let Some(rest) = rest else {
+        return false;
+    };
+    let address = rest.trim_end_matches('/');
+    let address = address
+        .rsplit_once('@')
+        .map_or(address, |(_, address)| address);
+    address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// What `TZ` may hold by POSIX: a name, an offset rule, or `:` and a file. The system's own

@@ -4,6 +4,7 @@
 //! acknowledged, survives a restart, and closes the microphone rather than ignoring it.
 
 use std::cell::{Cell, RefCell};
+use std::future::ready;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -436,11 +437,15 @@ impl Ear for DeviceEar {
 struct DeviceMouth(Playback);
 
 impl Mouth for DeviceMouth {
-    fn say<'a>(&'a self, _sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()> {
+    fn say<'a>(&'a self, _sentence: &'a Sentence, piece: &'a Speech) -> Work<'a, ()> {
         Box::pin(async {
-            let written = self.0.write(&speech.samples, speech.rate_hz).await;
+            let written = self.0.write(&piece.samples, piece.rate_hz).await;
             written.map_err(audio_error)
         })
+    }
+
+    fn end<'a>(&'a self, _sentence: &'a Sentence) -> Work<'a, ()> {
+        Box::pin(ready(Ok(())))
     }
 
     fn finished(&self) -> Work<'_, ()> {

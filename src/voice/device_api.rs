@@ -13,12 +13,11 @@ use super::Voice;
 use super::decode::{DecodeError, Source, decode};
 use super::device::state_payload;
 use super::dialogue::VoiceError;
-use super::providers::Speech;
+use super::providers::{Sound, Speech, SttOptions};
 use super::sentence::Cutter;
-use super::session::length_of;
 use super::turn::Turn;
-use crate::audio::{resample, wav};
-use crate::limits::{LISTEN_MAX, SPEAK_MAX, SYNTHESIZE_CHARS_MAX, TRANSCRIBE_MAX};
+use crate::audio::wav;
+use crate::limits::{LISTEN_MAX, SPEAK_MAX, SPEAK_STALL_MAX, SYNTHESIZE_CHARS_MAX, TRANSCRIBE_MAX};
 use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode, header};
 
 /// A turn that was waited for takes no longer than all its stages may.
@@ -147,7 +146,7 @@ struct TranscribeBody {
 }
 
 async fn transcribe(voice: Rc<Voice>, mut request: Request) -> Result<Response, HttpError> {
-    let bytes_max = voice.settings.upload_bytes_max;
+    let bytes_max = voice.settings().upload_bytes_max;
     let (source, language) = match content_type(&request).as_str() {
         "application/json" => {
             // Base64 makes four bytes of three; the rest is the frame around it.
@@ -171,15 +170,20 @@ async fn transcribe(voice: Rc<Voice>, mut request: Request) -> Result<Response, 
         .stt
         .clone()
         .map_err(super::EngineError::of_stt)?;
-    let language = language.or_else(|| voice.settings.language.clone());
+    let sound = Sound::new(samples);
+    let language = language.or_else(|| voice.settings().language.clone());
+    let options = SttOptions {
+        language,
+        prompt: None,
+    };
     let transcript = stt
-        .transcribe(&samples, language.as_deref())
+        .transcribe(&sound, &options)
         .await
         .map_err(super::EngineError::of_stt)?;
     Ok(data(&json!({
         "text": transcript.text,
         "language": transcript.language,
-        "duration": length_of(&samples).as_secs_f64(),
+        "duration": sound.duration().as_secs_f64(),
         "provider": &*transcript.provider,
     })))
 }
@@ -219,19 +223,17 @@ async fn speech_of(voice: &Voice, body: &SynthesizeBody) -> Result<Speech, Voice
     sentences.extend(cutter.finish());
     let mut whole: Option<Speech> = None;
     for sentence in sentences {
-        let speech = tts
+        let stream = tts
             .synthesize(&sentence.text, body.language.as_deref())
+            .await
+            .map_err(super::EngineError::of_tts)?;
+        let speech = stream
+            .collect(SPEAK_STALL_MAX)
             .await
             .map_err(super::EngineError::of_tts)?;
         match &mut whole {
             None => whole = Some(speech),
-            Some(whole) if whole.rate_hz == speech.rate_hz => {
-                whole.samples.extend(speech.samples);
-            }
-            Some(whole) => {
-                let samples = resample::resample(&speech.samples, speech.rate_hz, whole.rate_hz);
-                whole.samples.extend(samples);
-            }
+            Some(whole) => whole.append(speech),
         }
     }
     whole.ok_or_else(|| {

@@ -4,13 +4,14 @@
 //! microphone and loudspeaker, the `/ws` dialects, and the memories behind the answers. It
 //! promises that a turn always ends, and ends once; it never records before it is asked to.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use crate::audio::Audio;
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::ops::Registry;
+use crate::outbound::Outbound;
 use crate::server::Router;
 use crate::store::Store;
 
@@ -45,6 +46,7 @@ pub mod turn;
 use device::{Device, DeviceParts};
 use dialogue::{Action, Dialogue};
 use health::Calls;
+use providers::command::Scratch;
 pub use providers::{EngineError, Engines};
 use queue::{Pace, Queue, QueueParts};
 use session::Room;
@@ -59,13 +61,13 @@ pub struct VoiceParts {
     pub clock: Clock,
     pub audio: Audio,
     pub metrics: Registry,
+    pub outbound: Outbound,
     pub settings: VoiceSettings,
 }
 
 /// The room. Everything in it lives on the loop.
 pub struct Voice {
     pub dialogue: Dialogue,
-    pub settings: VoiceSettings,
     pub device: Device,
     pub sockets: Sockets,
     /// Work that waits.
@@ -77,6 +79,7 @@ impl Voice {
     /// Must be called on the loop; the box listens to nobody before it is asked to.
     pub fn start(parts: VoiceParts) -> Rc<Voice> {
         let settings = parts.settings;
+        Scratch::clear_stale(&settings.data_dir);
         let dialogue = Dialogue::start(
             parts.store.clone(),
             parts.bus.clone(),
@@ -92,10 +95,11 @@ impl Voice {
         });
         let room = Rc::new(Room {
             dialogue: dialogue.clone(),
-            engines: Engines::choose(&settings),
+            engines: RefCell::new(Rc::new(Engines::choose(&settings, &parts.outbound))),
+            outbound: parts.outbound,
             clock: parts.clock,
             log: TurnLog::new(&parts.metrics),
-            settings: settings.clone(),
+            settings: RefCell::new(Rc::new(settings.clone())),
             sessions: Cell::new(0),
             actor: OnceCell::new(),
             stt_calls: Calls::default(),
@@ -112,7 +116,6 @@ impl Voice {
         let _ = room.actor.set(device.downgrade());
         Rc::new(Voice {
             dialogue,
-            settings,
             device,
             sockets: Sockets::new(Rc::clone(&room), parts.bus),
             queue,
@@ -129,8 +132,20 @@ impl Voice {
     }
 
     /// Speech engines in use, and why there are none.
-    pub fn engines(&self) -> &Engines {
-        &self.room.engines
+    pub fn engines(&self) -> Rc<Engines> {
+        self.room.engines()
+    }
+
+    pub fn settings(&self) -> Rc<VoiceSettings> {
+        self.room.settings()
+    }
+
+    /// Takes over what may change while the box runs: engines, languages, waits. What is under
+    /// way ends as it began.
+    pub fn reconfigure(&self, settings: VoiceSettings) {
+        let engines = Engines::choose(&settings, &self.room.outbound);
+        self.room.engines.replace(Rc::new(engines));
+        self.room.settings.replace(Rc::new(settings));
     }
 
     /// Conversations under way: the box's own and one for each `/ws` client.

@@ -42,8 +42,10 @@ pub trait Ear {
 
 /// The way of one answer's sound, in order; silent at once when stopped.
 pub trait Mouth {
-    /// Hands on one sentence; resolves when the next may follow without a gap.
-    fn say<'a>(&'a self, sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()>;
+    /// Hands on a piece of a sentence's sound; resolves when the next may follow without a gap.
+    fn say<'a>(&'a self, sentence: &'a Sentence, piece: &'a Speech) -> Work<'a, ()>;
+    /// The sentence's last piece was handed on.
+    fn end<'a>(&'a self, sentence: &'a Sentence) -> Work<'a, ()>;
     /// Resolves when all has been heard.
     fn finished(&self) -> Work<'_, ()>;
     /// How much was really heard.

@@ -1,25 +1,25 @@
 //! The answering stage: the answer's text comes, is cut into sentences, made sound and heard,
 //! all at the same time.
 //!
-//! At most two sentences are being made into sound or wait to be played; they are heard strictly
-//! in order, and the first is heard before the last is written. Dropping the stage ends all of it.
+//! Sentences are heard strictly in order, each from its first piece of sound on, and the first
+//! before the last is written. While one is heard the next is made, never more. Dropping the
+//! stage ends all of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
 
 use super::dialogue::VoiceError;
 use super::port::{Mouth, News, Port};
-use super::providers::{EngineError, Speech, Tts};
+use super::providers::{EngineError, Speech, Tts, is_cjk};
 use super::sentence::{Cutter, Sentence};
 use super::turn::Turn;
-use crate::limits::{SPOKEN_CHARS_MAX, TTS_COMMANDS_MAX};
+use crate::limits::{SPEECH_ASKED_AHEAD, SPEECH_PIECES_AHEAD_MAX, SPOKEN_CHARS_MAX};
 
 /// After this many sentences without sound the rest is only shown.
 const FAILURES_MAX: usize = 2;
@@ -79,18 +79,24 @@ impl Sentences {
 #[derive(Default)]
 pub struct Said {
     mouth: RefCell<Option<Rc<dyn Mouth>>>,
-    /// End in the source and length of each sentence handed on.
-    sentences: RefCell<Vec<(usize, Duration)>>,
+    sentences: RefCell<Vec<Uttered>>,
+}
+
+/// One sentence handed on to the mouth.
+#[derive(Clone, Copy, Debug)]
+struct Uttered {
+    /// Where it ends in the source.
+    end_chars: usize,
+    /// Of the sound that was handed on.
+    length: Duration,
+    /// How long all of it will be; known once it has all come.
+    whole: Duration,
 }
 
 impl Said {
     /// Characters of the answer that were really heard.
     pub fn heard_chars(&self) -> usize {
-        let played = match &*self.mouth.borrow() {
-            Some(mouth) => mouth.played(),
-            None => return 0,
-        };
-        heard_chars(&self.sentences.borrow(), played)
+        heard_chars(&self.sentences.borrow(), self.played())
     }
 
     /// Silence, now.
@@ -99,24 +105,94 @@ impl Said {
             mouth.stop();
         }
     }
+
+    fn played(&self) -> Duration {
+        let mouth = self.mouth.borrow();
+        mouth
+            .as_ref()
+            .map_or(Duration::ZERO, |mouth| mouth.played())
+    }
+
+    /// Sound that is still to be heard, of what was handed on and what is to come.
+    fn left(&self) -> Duration {
+        let sentences = self.sentences.borrow();
+        let whole: Duration = sentences.iter().map(|one| one.whole.max(one.length)).sum();
+        whole.saturating_sub(self.played())
+    }
+
+    fn begin(&self, sentence: &Sentence) {
+        self.sentences.borrow_mut().push(Uttered {
+            end_chars: sentence.source_chars,
+            length: Duration::ZERO,
+            whole: guessed_length(&sentence.text),
+        });
+    }
+
+    fn grow(&self, by: Duration) {
+        if let Some(last) = self.sentences.borrow_mut().last_mut() {
+            last.length += by;
+        }
+    }
+
+    fn end(&self) {
+        if let Some(last) = self.sentences.borrow_mut().last_mut() {
+            last.whole = last.length;
+        }
+    }
 }
 
-fn heard_chars(sentences: &[(usize, Duration)], played: Duration) -> usize {
+/// A voice reads about fifteen letters or four ideographs a second.
+fn guessed_length(text: &str) -> Duration {
+    let ms = |c: char| if is_cjk(c) { 250 } else { 65 };
+    Duration::from_millis(text.chars().map(ms).sum())
+}
+
+fn heard_chars(sentences: &[Uttered], played: Duration) -> usize {
     let mut left = played;
     let mut from = 0;
-    for (end, length) in sentences {
-        if left < *length {
+    for one in sentences {
+        let length = one.whole.max(one.length);
+        if left < length {
             let part = left.as_secs_f64() / length.as_secs_f64();
-            return from + ((*end - from) as f64 * part) as usize;
+            return from + ((one.end_chars - from) as f64 * part) as usize;
         }
-        left -= *length;
-        from = *end;
+        left -= length;
+        from = one.end_chars;
     }
     from
 }
 
 /// Speaks what comes through `sentences`.
 pub struct Speaking<'a> {
+    turn: Turn,
+    port: &'a dyn Port,
+    tts: Rc<dyn Tts>,
+    language: Option<String>,
+    sentences: &'a Sentences,
+    said: &'a Said,
+    on: &'a dyn Fn(Step<'_>),
+    /// Being made while another is heard.
+    next: RefCell<Option<(Sentence, Making)>>,
+    failures: Cell<usize>,
+    /// How long the last sentence's first sound took.
+    latency: Cell<Duration>,
+}
+
+/// What the driver wants to know of speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// The first sentence is complete.
+    FirstSentence,
+    /// Its sound begins to come.
+    FirstSpeech,
+    /// Sound goes out.
+    Sound,
+    /// A sentence could not be made sound.
+    Failed(&'a VoiceError),
+}
+
+/// What an answer is spoken with.
+pub struct SpeakingParts<'a> {
     pub turn: Turn,
     pub port: &'a dyn Port,
     pub tts: Rc<dyn Tts>,
@@ -126,45 +202,36 @@ pub struct Speaking<'a> {
     pub on: &'a dyn Fn(Step<'_>),
 }
 
-/// What the driver wants to know of speaking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// The first sentence is complete.
-    FirstSentence,
-    /// Its sound is there.
-    FirstSpeech,
-    /// A sentence's sound goes out.
-    Sound,
-    /// A sentence could not be made sound.
-    Failed(&'a VoiceError),
-}
+impl<'a> Speaking<'a> {
+    pub fn new(parts: SpeakingParts<'a>) -> Speaking<'a> {
+        Speaking {
+            turn: parts.turn,
+            port: parts.port,
+            tts: parts.tts,
+            language: parts.language,
+            sentences: parts.sentences,
+            said: parts.said,
+            on: parts.on,
+            next: RefCell::default(),
+            failures: Cell::new(0),
+            latency: Cell::new(Duration::ZERO),
+        }
+    }
 
-type Making = Task<Result<Speech, EngineError>>;
-
-impl Speaking<'_> {
     /// Resolves when all has been heard. A sentence that cannot be spoken is told and left out.
     pub async fn run(&self) -> Result<(), VoiceError> {
-        let mut ahead: VecDeque<(Sentence, Making)> = VecDeque::new();
-        let mut failures = 0;
-        loop {
-            self.fill(&mut ahead);
-            let Some((sentence, speech)) = self.first_ready(&mut ahead).await else {
-                break;
-            };
-            match speech {
-                Ok(speech) => self.say(&sentence, &speech, &mut ahead).await?,
-                Err(error) => {
-                    failures += 1;
-                    let error = error.of_tts();
-                    (self.on)(Step::Failed(&error));
-                    let turn = Some(self.turn);
-                    self.port.tell(&News::Error {
-                        turn,
-                        error: &error,
-                    });
-                    if failures >= FAILURES_MAX {
-                        return Ok(());
-                    }
+        while let Some((sentence, making)) = self.next_sentence().await {
+            if let Err(error) = self.say(&sentence, making).await? {
+                self.failures.set(self.failures.get() + 1);
+                let error = error.of_tts();
+                (self.on)(Step::Failed(&error));
+                let turn = Some(self.turn);
+                self.port.tell(&News::Error {
+                    turn,
+                    error: &error,
+                });
+                if self.failures.get() >= FAILURES_MAX {
+                    return Ok(());
                 }
             }
         }
@@ -175,53 +242,59 @@ impl Speaking<'_> {
         }
     }
 
-    /// Starts making sound of the next sentences.
-    fn fill(&self, ahead: &mut VecDeque<(Sentence, Making)>) {
-        while ahead.len() < TTS_COMMANDS_MAX
-            && let Some(sentence) = self.sentences.next()
-        {
-            if sentence.index == 0 {
-                (self.on)(Step::FirstSentence);
-            }
-            let tts = Rc::clone(&self.tts);
-            let (text, language) = (sentence.text.clone(), self.language.clone());
-            let making = async move { tts.synthesize(&text, language.as_deref()).await };
-            ahead.push_back((sentence, Task(spawn_local(making))));
-        }
-    }
-
-    /// The oldest sentence when its sound is there; `None` when no more comes.
-    async fn first_ready(
-        &self,
-        ahead: &mut VecDeque<(Sentence, Making)>,
-    ) -> Option<(Sentence, Result<Speech, EngineError>)> {
+    /// The sentence whose turn it is; `None` when no more comes.
+    async fn next_sentence(&self) -> Option<(Sentence, Making)> {
         loop {
-            let full = ahead.len() >= TTS_COMMANDS_MAX;
-            let speech = match ahead.front_mut() {
-                Some((_, making)) => tokio::select! {
-                    speech = making => Some(speech),
-                    () = self.sentences.changed.notified(), if !full => None,
-                },
-                None if self.sentences.is_over() => return None,
-                None => {
-                    self.sentences.changed.notified().await;
-                    None
-                }
-            };
-            if let Some(speech) = speech {
-                let (sentence, _) = ahead.pop_front()?;
-                return Some((sentence, speech));
+            if let Some(next) = self.next.take() {
+                return Some(next);
             }
-            self.fill(ahead);
+            if self.sentences.is_over() {
+                return None;
+            }
+            match self.request_in() {
+                Some(wait) => {
+                    tokio::time::sleep(wait).await;
+                    self.request();
+                }
+                None => self.sentences.changed.notified().await,
+            }
         }
     }
 
+    /// Inner error: this sentence was not (wholly) spoken.
     async fn say(
         &self,
         sentence: &Sentence,
-        speech: &Speech,
-        ahead: &mut VecDeque<(Sentence, Making)>,
-    ) -> Result<(), VoiceError> {
+        mut making: Making,
+    ) -> Result<Result<(), EngineError>, VoiceError> {
+        let mut mouth = None;
+        let outcome = loop {
+            match self.requesting(making.next()).await {
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+                Ok(Some(piece)) => {
+                    let mouth = match &mouth {
+                        Some(mouth) => mouth,
+                        None => {
+                            self.latency.set(making.asked.elapsed());
+                            mouth.insert(self.begin(sentence)?)
+                        }
+                    };
+                    self.said.grow(piece.duration());
+                    (self.on)(Step::Sound);
+                    self.requesting(mouth.say(sentence, &piece)).await?;
+                }
+            }
+        };
+        if let Some(mouth) = mouth {
+            self.said.end();
+            self.requesting(mouth.end(sentence)).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// The sentence's first sound is there.
+    fn begin(&self, sentence: &Sentence) -> Result<Rc<dyn Mouth>, VoiceError> {
         let mouth = self.open_mouth()?;
         if sentence.index == 0 {
             (self.on)(Step::FirstSpeech);
@@ -230,19 +303,53 @@ impl Speaking<'_> {
             turn: self.turn,
             sentence,
         });
-        let length = (sentence.source_chars, speech.duration());
-        self.said.sentences.borrow_mut().push(length);
-        (self.on)(Step::Sound);
-        let saying = mouth.say(sentence, speech);
-        tokio::pin!(saying);
+        self.said.begin(sentence);
+        Ok(mouth)
+    }
+
+    /// Does `work`, and meanwhile asks for the next sentence's sound when its time has come.
+    async fn requesting<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
         loop {
-            self.fill(ahead);
-            let full = ahead.len() >= TTS_COMMANDS_MAX;
+            let due = self.request_in();
+            let wait = async {
+                match due {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                said = &mut saying => return said,
-                () = self.sentences.changed.notified(), if !full => {}
+                biased;
+                done = &mut work => return done,
+                () = wait => self.request(),
+                () = self.sentences.changed.notified() => {}
             }
         }
+    }
+
+    /// When to ask for the next sentence's sound: so late that little is made in vain when somebody
+    /// interrupts, so early that no gap is heard.
+    fn request_in(&self) -> Option<Duration> {
+        if self.next.borrow().is_some() || self.sentences.queue.borrow().is_empty() {
+            return None;
+        }
+        let early = SPEECH_ASKED_AHEAD.max(self.latency.get() * 2);
+        Some(self.said.left().saturating_sub(early))
+    }
+
+    fn request(&self) {
+        let Some(sentence) = self.sentences.next() else {
+            return;
+        };
+        if sentence.index == 0 {
+            (self.on)(Step::FirstSentence);
+        }
+        let making = Making::start(
+            Rc::clone(&self.tts),
+            sentence.text.clone(),
+            self.language.clone(),
+        );
+        self.next.replace(Some((sentence, making)));
     }
 
     fn open_mouth(&self) -> Result<Rc<dyn Mouth>, VoiceError> {
@@ -256,27 +363,46 @@ impl Speaking<'_> {
     }
 }
 
-/// A task of the loop that ends with its handle.
-struct Task<T>(JoinHandle<T>);
+/// One sentence being made sound, as a task of the loop that ends with its handle.
+struct Making {
+    task: JoinHandle<()>,
+    pieces: mpsc::Receiver<Result<Speech, EngineError>>,
+    asked: Instant,
+}
 
-impl Future for Task<Result<Speech, EngineError>> {
-    type Output = Result<Speech, EngineError>;
+impl Making {
+    fn start(tts: Rc<dyn Tts>, text: String, language: Option<String>) -> Making {
+        let (sender, pieces) = mpsc::channel(SPEECH_PIECES_AHEAD_MAX);
+        let task = spawn_local(async move {
+            let made = async {
+                let mut stream = tts.synthesize(&text, language.as_deref()).await?;
+                while let Some(piece) = stream.next().await? {
+                    if sender.send(Ok(piece)).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            };
+            if let Err(error) = made.await {
+                // Nobody waits for it any more when this fails.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Making {
+            task,
+            pieces,
+            asked: Instant::now(),
+        }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
-            .poll(context)
-            .map(|ended| match ended {
-                Ok(result) => result,
-                Err(_) => Err(EngineError::Failed(String::from(
-                    "making speech broke off; see the log",
-                ))),
-            })
+    async fn next(&mut self) -> Result<Option<Speech>, EngineError> {
+        self.pieces.recv().await.transpose()
     }
 }
 
-impl<T> Drop for Task<T> {
+impl Drop for Making {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -287,12 +413,20 @@ mod tests {
     #[test]
     fn what_was_heard_of_an_answer_is_counted_by_time() {
         let second = Duration::from_secs(1);
-        let sentences = [(10, second), (30, 2 * second)];
+        let uttered = |end_chars, length| Uttered {
+            end_chars,
+            length,
+            whole: length,
+        };
+        let mut sentences = [uttered(10, second), uttered(30, 2 * second)];
         for (played_ms, chars) in [(0, 0), (500, 5), (1_000, 10), (2_000, 20), (9_000, 30)] {
             let heard = heard_chars(&sentences, Duration::from_millis(played_ms));
             assert_eq!(heard, chars, "after {played_ms} ms");
         }
         assert_eq!(heard_chars(&[], second), 0);
+        sentences[1].length = second;
+        let heard = heard_chars(&sentences, 2 * second);
+        assert_eq!(heard, 20, "half of the sentence had come");
     }
 
     #[test]

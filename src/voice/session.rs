@@ -23,20 +23,33 @@ use super::timeline::{Marks, TurnLog};
 use super::turn::{Effect, Ends, Event, State, Turn, TurnResult, step};
 use crate::clock::{Clock, MonoMillis, UnixMillis};
 use crate::limits::SESSION_QUEUE_MAX;
+use crate::outbound::Outbound;
 
 /// What all sessions share.
 pub struct Room {
     pub dialogue: Dialogue,
-    pub engines: Engines,
+    /// In force now; a call under way keeps the ones it began with.
+    pub engines: RefCell<Rc<Engines>>,
+    pub outbound: Outbound,
     pub clock: Clock,
     pub log: TurnLog,
-    pub settings: VoiceSettings,
+    pub settings: RefCell<Rc<VoiceSettings>>,
     /// Sessions at work.
     pub sessions: Cell<usize>,
     /// Does on the box what was asked for over a socket; set once the box's own endpoint is there.
     pub actor: OnceCell<WeakDevice>,
     pub stt_calls: Calls,
     pub tts_calls: Calls,
+}
+
+impl Room {
+    pub fn engines(&self) -> Rc<Engines> {
+        Rc::clone(&self.engines.borrow())
+    }
+
+    pub fn settings(&self) -> Rc<VoiceSettings> {
+        Rc::clone(&self.settings.borrow())
+    }
 }
 
 /// How one turn is to be handled.

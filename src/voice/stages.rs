@@ -8,7 +8,8 @@ use super::device::WeakDevice;
 use super::dialogue::{Action, Answer, Question, VoiceError};
 use super::listen::{Control, Listening};
 use super::port::News;
-use super::reply::{Sentences, Speaking, Step};
+use super::providers::{Sound, SttOptions};
+use super::reply::{Sentences, Speaking, SpeakingParts, Step};
 use super::session::{Context, Open, length_of};
 use super::timeline::mark;
 use super::turn::{Event, Turn};
@@ -20,7 +21,7 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
         port: &*context.port,
         clock: &context.room.clock,
         control,
-        end_silence: context.room.settings.end_silence,
+        end_silence: context.room.settings().end_silence,
         began: &|| context.report(Event::SpeechBegan(turn)),
     };
     match listening.run().await {
@@ -44,12 +45,15 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
 
 pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) -> Event {
     let turn = open.turn;
-    let samples = open.samples.take();
-    context.port.keep_utterance(&samples);
+    let sound = Sound::new(open.samples.take());
+    context.port.keep_utterance(&sound.samples);
     let language = open.manner.language.clone();
-    let language = language.or_else(|| context.room.settings.language.clone());
-    let result = match &context.room.engines.stt {
-        Ok(stt) => stt.transcribe(&samples, language.as_deref()).await,
+    let options = SttOptions {
+        language: language.or_else(|| context.room.settings().language.clone()),
+        prompt: None,
+    };
+    let result = match &context.room.engines().stt {
+        Ok(stt) => stt.transcribe(&sound, &options).await,
         Err(error) => Err(error.clone()),
     };
     if result.is_ok() {
@@ -74,7 +78,7 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
         Err(error) => {
             let retry = error.may_pass() && attempt < TRANSCRIBE_TRIES;
             if retry {
-                open.samples.replace(samples);
+                open.samples.replace(sound.samples.to_vec());
             } else {
                 let error = error.of_stt();
                 context.room.stt_calls.failed(&error);
@@ -161,7 +165,7 @@ async fn speak_if_wanted(context: &Context, open: &Open, sentences: &Sentences) 
 }
 
 async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<(), VoiceError> {
-    let tts = match &context.room.engines.tts {
+    let tts = match &context.room.engines().tts {
         Ok(tts) => Rc::clone(tts),
         Err(error) => return Err(error.clone().of_tts()),
     };
@@ -183,7 +187,7 @@ async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<
             Step::Sound => context.report(Event::Progress(turn)),
         }
     };
-    let speaking = Speaking {
+    let parts = SpeakingParts {
         turn,
         port: &*context.port,
         tts,
@@ -192,7 +196,7 @@ async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<
         said: &open.said,
         on: &on,
     };
-    speaking.run().await
+    Speaking::new(parts).run().await
 }
 
 /// Does what the answer promised beside its words: here, or on the box when asked over a socket.

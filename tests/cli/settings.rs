@@ -23,12 +23,8 @@ fn a_wrong_value_stops_the_start_with_one_line_that_says_what_is_allowed() {
         }
         let text = refusal(&Home::new().set(setting.name, "so/ so"));
         assert_eq!(text.lines().count(), 1, "{text}");
-        for part in [
-            setting.name,
-            "so/ so",
-            "environment",
-            &setting.kind.allowed(),
-        ] {
+        let shown = if setting.secret { "(hidden)" } else { "so/ so" };
+        for part in [setting.name, shown, "environment", &setting.kind.allowed()] {
             assert!(text.contains(part), "{part:?} in {text}");
         }
     }

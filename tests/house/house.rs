@@ -14,6 +14,7 @@ use magpie::clock::Clock;
 use magpie::house::{AuthorityCertificate, Gate, House as Room, HouseParts, Settings};
 use magpie::identity::{AuthMode, Identity};
 use magpie::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
+use magpie::outbound::{Outbound, OutboundOptions};
 use magpie::server::{Router, Server, ServerOptions};
 use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::{Voice, VoiceParts, VoiceSettings};
@@ -152,6 +153,7 @@ async fn build(
         clock: clock.clone(),
         audio: Audio::start_with_retries(silent, &metrics, &[Duration::from_millis(200)]),
         metrics: metrics.clone(),
+        outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
         settings: VoiceSettings {
             data_dir: data.to_owned(),
             ..VoiceSettings::default()

@@ -13,6 +13,7 @@ use magpie::bus::Bus;
 use magpie::clock::Clock;
 use magpie::house::health::{self, HealthParts, RoomHealth};
 use magpie::ops::Registry;
+use magpie::outbound::{Outbound, OutboundOptions};
 use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
 use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::{Voice, VoiceParts, VoiceSettings};
@@ -167,6 +168,7 @@ fn build(setup: Setup, metrics: Registry) -> (Store, Server, Rc<Voice>) {
         clock: clock.clone(),
         audio: Audio::start_with_retries(options, &metrics, &[Duration::from_millis(200)]),
         metrics: metrics.clone(),
+        outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
         settings: setup.settings,
     });
     let mut router = Router::default();
@@ -177,7 +179,7 @@ fn build(setup: Setup, metrics: Registry) -> (Store, Server, Rc<Voice>) {
         HealthParts {
             clock: clock.clone(),
             store: store.clone(),
-            data_dir: voice.settings.data_dir.clone(),
+            data_dir: voice.settings().data_dir.clone(),
             rooms: Rc::new(move || {
                 let health = room.health();
                 let details = serde_json::to_value(&health).expect("health is JSON");

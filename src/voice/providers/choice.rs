@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::command::{Scratch, Template, find_program, run_to_end};
+use super::command::{Template, find_program, run_to_end};
 use super::llm::Llm;
 use super::stt::CommandStt;
 use super::tts::{CommandTts, Voice};
 use super::{EngineError, Stt, Tts};
 use crate::limits::{SPEECH_WAITING_MAX, STT_COMMANDS_MAX, TRANSCRIBE_MAX, TTS_COMMANDS_MAX};
+use crate::outbound::Outbound;
 use crate::voice::settings::{EngineSettings, VoiceSettings};
 
 /// The engines in use; an `Err` says what to install or set.
@@ -114,8 +115,7 @@ pub fn tts_names() -> Vec<&'static str> {
 }
 
 impl Engines {
-    pub fn choose(settings: &VoiceSettings) -> Engines {
-        Scratch::clear_stale(&settings.data_dir);
+    pub fn choose(settings: &VoiceSettings, _outbound: &Outbound) -> Engines {
         Engines {
             stt: choose_stt(settings).map(|engine| Rc::new(engine) as Rc<dyn Stt>),
             tts: choose_tts(settings).map(|engine| Rc::new(engine) as Rc<dyn Tts>),

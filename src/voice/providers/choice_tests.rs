@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::audio::SPEECH_RATE_HZ;
+use crate::ops::Registry;
+use crate::outbound::OutboundOptions;
+use crate::voice::providers::{Sound, Speech, SttOptions};
 
 fn settings(data_dir: &Path, stt: &str, tts: &str) -> VoiceSettings {
     let mut settings = VoiceSettings {
@@ -11,6 +14,16 @@ fn settings(data_dir: &Path, stt: &str, tts: &str) -> VoiceSettings {
     settings.stt.provider = stt.to_string();
     settings.tts.provider = tts.to_string();
     settings
+}
+
+fn outbound() -> Outbound {
+    Outbound::new(OutboundOptions::default(), &Registry::default()).expect("a way out")
+}
+
+async fn whole(tts: &Rc<dyn Tts>, text: &str) -> Speech {
+    let stream = tts.synthesize(text, None).await.expect("speaks");
+    let limit = Duration::from_secs(60);
+    stream.collect(limit).await.expect("speaks to the end")
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -34,7 +47,7 @@ fn a_provider_that_cannot_be_used_says_what_to_do() {
     let at = |stt: &str, command: Option<&str>| {
         let mut settings = settings(data.path(), stt, "none");
         settings.stt.command = command.map(String::from);
-        problem(Engines::choose(&settings).stt)
+        problem(Engines::choose(&settings, &outbound()).stt)
     };
     assert!(at("none", None).contains("STT_PROVIDER=auto"));
     assert!(at("sphinx", None).contains("pocketsphinx"));
@@ -49,16 +62,19 @@ fn a_provider_that_cannot_be_used_says_what_to_do() {
 #[test]
 fn flite_is_understood_by_pocketsphinx() {
     let data = tempfile::tempdir().expect("a folder");
-    let engines = Engines::choose(&settings(data.path(), "pocketsphinx", "flite"));
+    let engines = Engines::choose(&settings(data.path(), "pocketsphinx", "flite"), &outbound());
     let stt = engines.stt.expect("pocketsphinx is installed");
     let tts = engines.tts.expect("flite is installed");
     let text = "The spare key is under the blue flower pot.";
     let heard = block_on(async {
-        let speech = tts.synthesize(text, None).await.expect("speaks");
+        let speech = whole(&tts, text).await;
         assert_eq!(speech.rate_hz, SPEECH_RATE_HZ);
-        stt.transcribe(&speech.samples, Some("en"))
-            .await
-            .expect("hears")
+        let options = SttOptions {
+            language: Some(String::from("en")),
+            ..SttOptions::default()
+        };
+        let sound = Sound::new(speech.samples);
+        stt.transcribe(&sound, &options).await.expect("hears")
     });
     println!("said {text:?}, heard {:?}", heard.text);
     assert!(
@@ -74,9 +90,9 @@ fn flite_is_understood_by_pocketsphinx() {
 #[test]
 fn chinese_is_spoken_by_espeak_though_flite_is_chosen() {
     let data = tempfile::tempdir().expect("a folder");
-    let engines = Engines::choose(&settings(data.path(), "none", "flite"));
+    let engines = Engines::choose(&settings(data.path(), "none", "flite"), &outbound());
     let tts = engines.tts.expect("flite is installed");
-    let speech = block_on(tts.synthesize("你好，钥匙在花盆下面。", None)).expect("speaks");
+    let speech = block_on(whole(&tts, "你好，钥匙在花盆下面。"));
     assert_eq!(speech.rate_hz, 22_050, "espeak-ng's own rate");
     assert!(
         speech.duration() > Duration::from_secs(1),
@@ -91,16 +107,16 @@ fn own_commands_speak_by_pipe() {
     let mut settings = settings(data.path(), "command", "command");
     settings.stt.command = Some(String::from("wc -c"));
     settings.tts.command = Some(String::from("espeak-ng -v {language} --stdin --stdout"));
-    let engines = Engines::choose(&settings);
+    let engines = Engines::choose(&settings, &outbound());
     let heard = block_on(
         engines
             .stt
             .expect("wc is there")
-            .transcribe(&[0; 1000], None),
+            .transcribe(&Sound::new(vec![0; 1000]), &SttOptions::default()),
     );
     assert_eq!(heard.expect("hears").text, "2044");
-    let said = block_on(engines.tts.expect("there").synthesize("Hello there.", None));
-    assert!(said.expect("speaks").duration() > Duration::from_millis(300));
+    let said = block_on(whole(&engines.tts.expect("there"), "Hello there."));
+    assert!(said.duration() > Duration::from_millis(300));
 }
 
 #[test]
@@ -108,7 +124,9 @@ fn only_so_many_engines_run_and_only_so_many_wait() {
     let data = tempfile::tempdir().expect("a folder");
     let mut settings = settings(data.path(), "command", "none");
     settings.stt.command = Some(String::from("sh -c 'sleep 0.01; echo done'"));
-    let stt = Engines::choose(&settings).stt.expect("sh is there");
+    let stt = Engines::choose(&settings, &outbound())
+        .stt
+        .expect("sh is there");
     let results = block_on(async {
         let local = tokio::task::LocalSet::new();
         local
@@ -116,9 +134,10 @@ fn only_so_many_engines_run_and_only_so_many_wait() {
                 let calls: Vec<_> = (0..SPEECH_WAITING_MAX + 5)
                     .map(|_| {
                         let stt = Rc::clone(&stt);
-                        tokio::task::spawn_local(
-                            async move { stt.transcribe(&[0; 16], None).await },
-                        )
+                        let sound = Sound::new(vec![0; 16]);
+                        tokio::task::spawn_local(async move {
+                            stt.transcribe(&sound, &SttOptions::default()).await
+                        })
                     })
                     .collect();
                 let mut results = Vec::new();
@@ -141,7 +160,7 @@ fn only_so_many_engines_run_and_only_so_many_wait() {
 #[test]
 fn the_report_names_what_is_used() {
     let data = tempfile::tempdir().expect("a folder");
-    let engines = Engines::choose(&settings(data.path(), "auto", "none"));
+    let engines = Engines::choose(&settings(data.path(), "auto", "none"), &outbound());
     let [stt, tts] = block_on(engines.report());
     assert_eq!(stt.used.as_deref(), Some("pocketsphinx"));
     assert!(tts.problem.expect("a problem").contains("TTS_PROVIDER"));

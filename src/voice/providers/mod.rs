@@ -14,10 +14,12 @@ use super::dialogue::VoiceError;
 pub mod choice;
 pub mod command;
 pub mod llm;
+pub mod sound;
 pub mod stt;
 pub mod tts;
 
 pub use choice::{EngineReport, Engines};
+pub use sound::{Sound, Speech, SpeechStream};
 
 /// A call under way; dropping it ends the engine's work.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + 'a>>;
@@ -25,39 +27,44 @@ pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + 'a>
 /// Sound into text.
 pub trait Stt {
     fn name(&self) -> &str;
-    /// `sound` is mono at [`crate::audio::SPEECH_RATE_HZ`]. Empty text: nothing was understood.
-    fn transcribe<'a>(
-        &'a self,
-        sound: &'a [i16],
-        language: Option<&'a str>,
-    ) -> Call<'a, Transcript>;
+    /// Empty text: nothing was understood.
+    fn transcribe<'a>(&'a self, sound: &'a Sound, options: &'a SttOptions) -> Call<'a, Transcript>;
 }
 
 /// Text into sound.
 pub trait Tts {
     fn name(&self) -> &str;
-    /// `language` is `en`, `zh`, or found from the text.
-    fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>) -> Call<'a, Speech>;
+    /// One sentence. `language` is `en`, `zh`, or found from the text. Resolves when the first
+    /// piece of sound is there; the rest comes while that is heard.
+    fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>)
+    -> Call<'a, SpeechStream>;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SttOptions {
+    /// `en`, `zh`, or the engine's own guess.
+    pub language: Option<String>,
+    /// Names and words that may occur.
+    pub prompt: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transcript {
     pub text: String,
     pub language: Option<String>,
     pub provider: Rc<str>,
+    /// Where the engine tells them.
+    pub segments: Vec<Segment>,
+    /// Seconds of sound.
+    pub duration: f64,
 }
 
-/// Mono sound of one sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Speech {
-    pub samples: Vec<i16>,
-    pub rate_hz: u32,
-}
-
-impl Speech {
-    pub fn duration(&self) -> Duration {
-        Duration::from_secs_f64(self.samples.len() as f64 / f64::from(self.rate_hz.max(1)))
-    }
+/// Times are seconds from the sound's beginning.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Segment {
+    pub start: f64,
+    pub end: f64,
+    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

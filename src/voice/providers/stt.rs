@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::command::{Scratch, Template, run};
-use super::{Call, EngineError, Stt, Transcript};
+use super::{Call, EngineError, Sound, Stt, SttOptions, Transcript};
 use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::limits::{FREE_SPEECH_MEMORY_BYTES_MIN, TRANSCRIBE_MAX};
 use crate::voice::providers::choice::Line;
@@ -27,24 +27,22 @@ impl Stt for CommandStt {
         &self.name
     }
 
-    fn transcribe<'a>(
-        &'a self,
-        sound: &'a [i16],
-        language: Option<&'a str>,
-    ) -> Call<'a, Transcript> {
+    fn transcribe<'a>(&'a self, sound: &'a Sound, options: &'a SttOptions) -> Call<'a, Transcript> {
         Box::pin(async move {
             let _place = self.line.enter().await?;
             if self.large {
                 refuse_without_memory(available_memory())?;
             }
-            let bytes = wav::encode(sound, SPEECH_RATE_HZ);
-            let limit = TRANSCRIBE_MAX
-                + Duration::from_millis(sound.len() as u64 * 1000 / u64::from(SPEECH_RATE_HZ));
+            let bytes = wav::encode(&sound.samples, SPEECH_RATE_HZ);
+            let limit = TRANSCRIBE_MAX + sound.duration();
+            let language = options.language.as_deref();
             let output = self.run(&bytes, language, limit).await?;
             Ok(Transcript {
                 text: words_of(&output),
                 language: language.map(String::from),
                 provider: Rc::clone(&self.name),
+                segments: Vec::new(),
+                duration: sound.duration().as_secs_f64(),
             })
         })
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::choice::Line;
 use super::command::{Scratch, Template, run};
-use super::{Call, EngineError, Speech, Tts, language_of};
+use super::{Call, EngineError, Speech, SpeechStream, Tts, language_of};
 use crate::audio::wav;
 use crate::limits::{SPEAK_STALL_MAX, SYNTHESIZE_MAX};
 
@@ -34,7 +34,11 @@ impl Tts for CommandTts {
         &self.name
     }
 
-    fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>) -> Call<'a, Speech> {
+    fn synthesize<'a>(
+        &'a self,
+        text: &'a str,
+        language: Option<&'a str>,
+    ) -> Call<'a, SpeechStream> {
         Box::pin(async move {
             let written = language_of(text);
             let language = match (language, written) {
@@ -50,10 +54,10 @@ impl Tts for CommandTts {
             let sound = wav::decode(&bytes, SPEAK_STALL_MAX).map_err(|error| {
                 EngineError::Failed(format!("{} gave no usable WAV: {error}", engine.name))
             })?;
-            Ok(Speech {
+            Ok(SpeechStream::whole(Speech {
                 samples: sound.samples,
                 rate_hz: sound.rate_hz,
-            })
+            }))
         })
     }
 }

@@ -62,7 +62,7 @@ impl Sockets {
             .route(Method::GET, "/ws", Access::Member, move |request| {
                 let shared = Rc::clone(&shared);
                 let options = UpgradeOptions {
-                    message_bytes_max: shared.room.settings.upload_bytes_max,
+                    message_bytes_max: shared.room.settings().upload_bytes_max,
                     queue_bytes_max: VOICE_QUEUE_BYTES_MAX,
                     queue_messages_max: VOICE_QUEUE_MESSAGES_MAX,
                 };

@@ -15,6 +15,7 @@ use super::wire::{
     Speak,
 };
 use super::{Door, Link, pong};
+use crate::audio::resample;
 use crate::limits::{
     CLIENT_SOUND_AHEAD, CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX, VOICE_RESUME_MAX,
     VOICE_SOUND_QUEUED_BYTES_MAX,
@@ -30,6 +31,8 @@ use crate::voice::turn::{Ends, Event, Phase, State, Turn, TurnResult};
 const PROTO: u32 = 2;
 /// Sound of one frame to the client.
 const SPEAKER_FRAME: Duration = Duration::from_millis(100);
+/// Kept until more comes, so that a sentence's last frame can be marked.
+const HELD_BACK: Duration = Duration::from_millis(5);
 /// How often a client that reads slowly is looked at again.
 const SLOW_READER_PAUSE: Duration = Duration::from_millis(10);
 
@@ -161,9 +164,9 @@ impl Native {
             "state": state.phase.name(),
             "muted": state.muted,
             "settings": {
-                "end_silence_ms": room.settings.end_silence.as_millis() as u64,
-                "stt": room.engines.stt.is_ok(),
-                "tts": room.engines.tts.is_ok(),
+                "end_silence_ms": room.settings().end_silence.as_millis() as u64,
+                "stt": room.engines().stt.is_ok(),
+                "tts": room.engines().tts.is_ok(),
             },
             "server_time": room.clock.wall().rfc3339(),
         }));
@@ -343,6 +346,10 @@ impl Native {
     }
 }
 
+fn samples_of(time: Duration, rate_hz: u32) -> usize {
+    (rate_hz as usize * time.as_millis() as usize / 1000).max(1)
+}
+
 fn fresh_session_id() -> String {
     let mut random = [0; 8];
     // Without randomness the id is a fixed one: it can then not be resumed by two, and no more.
@@ -481,6 +488,7 @@ impl Port for NativePort {
             sent: Cell::new(Duration::ZERO),
             heard: Cell::new(None),
             sentences: RefCell::default(),
+            sending: RefCell::default(),
             stopped: Cell::new(false),
         });
         *self.mouth.borrow_mut() = Some(Rc::clone(&mouth));
@@ -498,39 +506,86 @@ struct NativeMouth {
     /// What the client says it has played.
     heard: Cell<Option<Duration>>,
     sentences: RefCell<Vec<Duration>>,
+    sending: RefCell<Option<Sending>>,
     stopped: Cell<bool>,
 }
 
+/// A sentence under way to the client.
+struct Sending {
+    /// Said in `audio_begin`; pieces of another rate are brought to it.
+    rate_hz: u32,
+    /// The last little of what came: whether it is the sentence's end is not known yet.
+    held: Vec<i16>,
+}
+
 impl NativeMouth {
-    async fn send(&self, sentence: &Sentence, speech: &Speech) {
-        self.sentences.borrow_mut().push(speech.duration());
-        let (turn, index) = (self.turn, sentence.index);
-        self.link.send_json(&json!({
-            "type": "audio_begin", "turn": turn, "index": index, "format": "s16le",
-            "rate": speech.rate_hz,
-        }));
-        let frame_samples =
-            (speech.rate_hz as usize * SPEAKER_FRAME.as_millis() as usize / 1000).max(1);
-        let mut chunks = speech.samples.chunks(frame_samples).peekable();
-        while let Some(chunk) = chunks.next() {
-            self.wait_for_room().await;
-            if self.stopped.get() {
-                return;
-            }
-            let last = chunks.peek().is_none();
-            let head = wire::speaker_head(last, turn as u16, self.seq.get());
-            let bytes: Vec<u8> = chunk
-                .iter()
-                .flat_map(|sample| sample.to_le_bytes())
-                .collect();
-            self.link.send(Frame::binary(&[&head, &bytes]));
-            self.seq.set(self.seq.get().wrapping_add(1));
-            let length = chunk.len() as f64 / f64::from(speech.rate_hz.max(1));
-            self.sent
-                .set(self.sent.get() + Duration::from_secs_f64(length));
+    /// Sends all of `piece` but its last little.
+    async fn send(&self, sentence: &Sentence, piece: &Speech) {
+        let mut sending = match self.sending.take() {
+            Some(sending) => sending,
+            None => self.begin(sentence, piece.rate_hz),
+        };
+        let rate_hz = sending.rate_hz;
+        if piece.rate_hz == rate_hz {
+            sending.held.extend_from_slice(&piece.samples);
+        } else {
+            let samples = resample::resample(&piece.samples, piece.rate_hz, rate_hz);
+            sending.held.extend(samples);
         }
-        self.link
-            .send_json(&json!({"type": "audio_done", "turn": turn, "index": index}));
+        if let Some(length) = self.sentences.borrow_mut().last_mut() {
+            *length += piece.duration();
+        }
+        let ready = sending
+            .held
+            .len()
+            .saturating_sub(samples_of(HELD_BACK, rate_hz));
+        let samples: Vec<i16> = sending.held.drain(..ready).collect();
+        self.sending.replace(Some(sending));
+        for chunk in samples.chunks(samples_of(SPEAKER_FRAME, rate_hz)) {
+            self.frame(chunk, rate_hz, false).await;
+        }
+    }
+
+    fn begin(&self, sentence: &Sentence, rate_hz: u32) -> Sending {
+        self.sentences.borrow_mut().push(Duration::ZERO);
+        self.link.send_json(&json!({
+            "type": "audio_begin", "turn": self.turn, "index": sentence.index, "format": "s16le",
+            "rate": rate_hz,
+        }));
+        Sending {
+            rate_hz,
+            held: Vec::new(),
+        }
+    }
+
+    /// The last frame says that it is the last.
+    async fn send_end(&self, sentence: &Sentence) {
+        let Some(Sending { rate_hz, held }) = self.sending.take() else {
+            return;
+        };
+        self.frame(&held, rate_hz, true).await;
+        if !self.stopped.get() {
+            let (turn, index) = (self.turn, sentence.index);
+            self.link
+                .send_json(&json!({"type": "audio_done", "turn": turn, "index": index}));
+        }
+    }
+
+    async fn frame(&self, samples: &[i16], rate_hz: u32, last: bool) {
+        self.wait_for_room().await;
+        if self.stopped.get() {
+            return;
+        }
+        let head = wire::speaker_head(last, self.turn as u16, self.seq.get());
+        let bytes: Vec<u8> = samples
+            .iter()
+            .flat_map(|sample| sample.to_le_bytes())
+            .collect();
+        self.link.send(Frame::binary(&[&head, &bytes]));
+        self.seq.set(self.seq.get().wrapping_add(1));
+        let length = samples.len() as f64 / f64::from(rate_hz.max(1));
+        self.sent
+            .set(self.sent.get() + Duration::from_secs_f64(length));
     }
 
     async fn wait_for_room(&self) {
@@ -547,9 +602,16 @@ impl NativeMouth {
 }
 
 impl Mouth for NativeMouth {
-    fn say<'a>(&'a self, sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()> {
+    fn say<'a>(&'a self, sentence: &'a Sentence, piece: &'a Speech) -> Work<'a, ()> {
         Box::pin(async {
-            self.send(sentence, speech).await;
+            self.send(sentence, piece).await;
+            Ok(())
+        })
+    }
+
+    fn end<'a>(&'a self, sentence: &'a Sentence) -> Work<'a, ()> {
+        Box::pin(async {
+            self.send_end(sentence).await;
             Ok(())
         })
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::ready;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::incoming::{Incoming, StreamEar};
 use super::{Door, Link, pong};
-use crate::audio::{SPEECH_RATE_HZ, resample, wav};
+use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::limits::{VOICE_WHOLE_SOUND_MAX, WS_COMMANDS_MAX};
 use crate::server::websocket::{Frame, Message};
 use crate::voice::decode::{Source, decode};
@@ -325,34 +326,26 @@ struct WholeMouth {
     sent: Cell<Duration>,
 }
 
-impl WholeMouth {
-    fn collect(&self, speech: &Speech) {
+impl Mouth for WholeMouth {
+    fn say<'a>(&'a self, _sentence: &'a Sentence, piece: &'a Speech) -> Work<'a, ()> {
         let mut whole = self.whole.borrow_mut();
         match &mut *whole {
-            None => *whole = Some(speech.clone()),
+            None => *whole = Some(piece.clone()),
             Some(whole) if whole.duration() >= VOICE_WHOLE_SOUND_MAX => {}
-            Some(whole) if whole.rate_hz == speech.rate_hz => {
-                whole.samples.extend_from_slice(&speech.samples);
-            }
-            Some(whole) => {
-                let samples = resample::resample(&speech.samples, speech.rate_hz, whole.rate_hz);
-                whole.samples.extend(samples);
-            }
+            Some(whole) => whole.append(piece.clone()),
         }
+        Box::pin(ready(Ok(())))
     }
-}
 
-impl Mouth for WholeMouth {
-    fn say<'a>(&'a self, _sentence: &'a Sentence, speech: &'a Speech) -> Work<'a, ()> {
-        match self.style {
-            Style::Document => self.collect(speech),
-            Style::Stream => {
-                let bytes = wav::encode(&speech.samples, speech.rate_hz);
-                self.link.send(Frame::binary(&[&bytes]));
-                self.sent.set(self.sent.get() + speech.duration());
-            }
+    fn end<'a>(&'a self, _sentence: &'a Sentence) -> Work<'a, ()> {
+        if self.style == Style::Stream
+            && let Some(whole) = self.whole.borrow_mut().take()
+        {
+            let bytes = wav::encode(&whole.samples, whole.rate_hz);
+            self.link.send(Frame::binary(&[&bytes]));
+            self.sent.set(self.sent.get() + whole.duration());
         }
-        Box::pin(async { Ok(()) })
+        Box::pin(ready(Ok(())))
     }
 
     fn finished(&self) -> Work<'_, ()> {
@@ -362,7 +355,7 @@ impl Mouth for WholeMouth {
                 .send_json(&json!({"type": "audio_response", "data": sound, "format": "wav"}));
             self.sent.set(whole.duration());
         }
-        Box::pin(async { Ok(()) })
+        Box::pin(ready(Ok(())))
     }
 
     /// What was handed over counts as heard; these clients tell no more.
