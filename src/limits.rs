@@ -254,6 +254,23 @@ pub const COMMAND_STDERR_BYTES_MAX: usize = 4 * 1024;
 /// Below this much free memory a large recogniser is not started.
 pub const FREE_SPEECH_MEMORY_BYTES_MIN: u64 = 256 * 1024 * 1024;
 
+// Language models.
+/// One event of a model's stream, and an answer that comes in one piece.
+pub const LLM_EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Text of one answer; more of it ends the answer there.
+pub const LLM_ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Tools called by one answer, and what one of them is given.
+pub const LLM_CALLS_MAX: usize = 16;
+pub const LLM_TOOL_INPUT_BYTES_MAX: usize = 64 * 1024;
+/// What is read of an error that a model's server tells, or of a stream's rest.
+pub const LLM_ERROR_BYTES_MAX: usize = 64 * 1024;
+/// A server that wants more patience than this is not asked again within the turn.
+pub const LLM_RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Times that one answer may call tools.
+pub const TOOL_ROUNDS_MAX: usize = 6;
+/// What one tool gives back to the model.
+pub const TOOL_RESULT_BYTES_MAX: usize = 16 * 1024;
+
 // Sound.
 /// Sound written ahead of the card by one playback; its writer waits.
 pub const PLAYBACK_AHEAD_MAX: Duration = Duration::from_secs(1);

@@ -88,7 +88,7 @@ impl Outbound {
 }
 
 /// Uniform in 0..1.
-fn random() -> f64 {
+pub fn random() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness all wait the whole bound: later, never sooner.
     if getrandom::fill(&mut bytes).is_err() {

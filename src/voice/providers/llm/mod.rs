@@ -6,7 +6,15 @@
 
 use serde_json::Value;
 
-use super::Call;
+use super::{Call, EngineError};
+use crate::voice::recall::estimated_tokens;
+
+pub mod anthropic;
+mod call;
+pub mod openai;
+
+pub use call::Way;
+use call::{Assembler, Assembly};
 
 /// A conversation into an answer.
 pub trait Llm {
@@ -103,3 +111,52 @@ pub struct ChatReply {
     pub model: String,
     pub provider: String,
 }
+
+/// Of everything that is asked, where the provider does not count.
+fn estimated_input(request: &ChatRequest) -> u32 {
+    let of_message = |message: &ChatMessage| match message {
+        ChatMessage::User(text) => estimated_tokens(text),
+        ChatMessage::Assistant { text, calls } => {
+            let of_calls = calls.iter().map(|call| estimated_tokens(&call.input));
+            estimated_tokens(text) + of_calls.sum::<u32>()
+        }
+        ChatMessage::ToolResults(results) => results
+            .iter()
+            .map(|result| estimated_tokens(&result.content))
+            .sum(),
+    };
+    let messages: u32 = request.messages.iter().map(of_message).sum();
+    estimated_tokens(&request.system) + messages
+}
+
+/// Puts an Anthropic answer together from its stream cut into `pieces`, telling its text.
+pub fn read_anthropic<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    on_text: &mut dyn FnMut(&str),
+) -> Result<ChatReply, EngineError> {
+    read::<anthropic::Messages>(pieces, on_text)
+}
+
+/// As [`read_anthropic`] for chat completions.
+pub fn read_openai<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    on_text: &mut dyn FnMut(&str),
+) -> Result<ChatReply, EngineError> {
+    read::<openai::Completion>(pieces, on_text)
+}
+
+fn read<'a, A: Assembly>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    on_text: &mut dyn FnMut(&str),
+) -> Result<ChatReply, EngineError> {
+    let mut assembler = Assembler::<A>::new();
+    for piece in pieces {
+        if assembler.push(piece, on_text)? {
+            break;
+        }
+    }
+    assembler.whole()
+}
+
+#[cfg(test)]
+mod tests;
