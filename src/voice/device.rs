@@ -101,6 +101,7 @@ impl Device {
                 parts.room.clock.clone(),
             ),
             muted: Cell::new(muted),
+            room: Rc::downgrade(&parts.room),
             record: RefCell::default(),
             waiters: RefCell::default(),
         });
@@ -158,6 +159,17 @@ impl Device {
             session: self.session.downgrade(),
             port: Rc::clone(&self.port),
         }
+    }
+
+    /// A timer rings on the box, or has stopped.
+    pub fn rings(&self, rings: bool) -> Result<(), VoiceError> {
+        self.session.event(Event::Ringing(rings))
+    }
+
+    /// Whether there is a voice at all.
+    pub fn can_speak(&self) -> bool {
+        let room = self.port.room.upgrade();
+        room.is_some_and(|room| room.engines().tts.is_ok())
     }
 
     pub fn press(&self) -> Result<(), VoiceError> {
@@ -226,6 +238,7 @@ struct DevicePort {
     recordings: Recordings,
     /// What the store holds.
     muted: Cell<bool>,
+    room: std::rc::Weak<Room>,
     /// The turn under way.
     record: RefCell<TurnRecord>,
     waiters: RefCell<Vec<(Turn, oneshot::Sender<TurnRecord>)>>,
@@ -423,6 +436,7 @@ pub(super) fn state_payload(state: &State) -> serde_json::Value {
         "turn": state.turn(),
         "muted": state.muted,
         "offline": state.offline,
+        "ringing": state.ringing,
     })
 }
 

@@ -33,6 +33,7 @@ pub mod queue;
 pub mod recall;
 mod recordings;
 mod reply;
+mod ring;
 pub mod rules;
 pub mod sentence;
 pub mod session;
@@ -105,6 +106,7 @@ impl Voice {
             stt_calls: Calls::default(),
             tts_calls: Calls::default(),
         });
+        let audio = parts.audio.clone();
         let device = Device::start(DeviceParts {
             room: Rc::clone(&room),
             audio: parts.audio,
@@ -114,6 +116,9 @@ impl Voice {
             recordings_kept_days: settings.recordings_kept_days,
         });
         let _ = room.actor.set(device.downgrade());
+        let timers = dialogue.timers();
+        let bell = ring::BoxBell::new(device.downgrade(), audio, timers.clone());
+        timers.ring_on(Rc::new(bell));
         Rc::new(Voice {
             dialogue,
             device,

@@ -382,6 +382,9 @@ impl Driver {
                 let error = &VoiceError::Muted;
                 self.context.port.tell(&News::Error { turn: None, error });
             }
+            Effect::Silence => {
+                self.context.room.dialogue.timers().silence();
+            }
             Effect::KeepMuted(muted) => self.context.port.keep_muted(muted),
             Effect::Tone(tone) => self.context.port.tell(&News::Tone(tone)),
             Effect::Changed => self.context.port.tell(&News::State(&self.state)),

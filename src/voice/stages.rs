@@ -204,6 +204,9 @@ fn act(context: &Context, answer: &Answer) {
     let Some(action) = &answer.action else {
         return;
     };
+    if *action == Action::Stop {
+        context.room.dialogue.timers().silence();
+    }
     if !context.port.is_box() {
         if let Some(device) = context.room.actor.get().and_then(WeakDevice::upgrade) {
             device.act(action);

@@ -31,6 +31,8 @@ pub struct State {
     pub phase: Phase,
     pub muted: bool,
     pub offline: bool,
+    /// A timer rings here; the next touch stops it.
+    pub ringing: bool,
     /// Open the microphone again when an answer ends in a question.
     pub follow_up: bool,
     last_turn: Turn,
@@ -114,6 +116,7 @@ pub enum Event {
     BargeIn,
     Mute(bool),
     Offline(bool),
+    Ringing(bool),
     /// Time has passed [`State::deadline`].
     Tick,
 
@@ -178,6 +181,8 @@ pub enum Effect {
     RefuseMuted,
     /// Remember this over a restart.
     KeepMuted(bool),
+    /// Whatever rings is to stop.
+    Silence,
     Tone(Tone),
     /// The phase or an overlay is another than before.
     Changed,
@@ -208,7 +213,10 @@ pub fn step(state: &State, event: Event, now: MonoMillis) -> (State, Vec<Effect>
         effects: Vec::new(),
     };
     run.take(event);
-    let visible = |state: &State| (state.phase.name(), state.turn(), state.muted, state.offline);
+    let visible = |state: &State| {
+        let overlays = (state.muted, state.offline, state.ringing);
+        (state.phase.name(), state.turn(), overlays)
+    };
     if visible(state) != visible(&run.state) {
         run.effects.push(Effect::Changed);
     }
@@ -221,6 +229,7 @@ impl State {
             phase: Phase::Idle,
             muted,
             offline: false,
+            ringing: false,
             follow_up,
             last_turn: 0,
             button: Button::default(),

@@ -11,3 +11,4 @@ mod house;
 #[allow(dead_code)]
 mod signal;
 mod spoken;
+mod timers;

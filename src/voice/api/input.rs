@@ -1,6 +1,8 @@
 //! Reading what clients send: fields of a JSON object and parameters of a query, each checked
 //! and named when it is wrong.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::clock::UnixMillis;
@@ -73,6 +75,18 @@ impl Fields {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Object(object)) => Ok(Some(Value::Object(object))),
             Some(_) => Err(wrong_type(name, "an object")),
+        }
+    }
+
+    /// A length of time as a number of seconds.
+    pub fn seconds(&mut self, name: &str) -> Result<Option<Duration>, HttpError> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .as_f64()
+                .filter(|seconds| (0.0..=1e9).contains(seconds))
+                .map(|seconds| Some(Duration::from_millis((seconds * 1000.0).round() as u64)))
+                .ok_or_else(|| wrong_type(name, "a number of seconds")),
         }
     }
 

@@ -8,6 +8,7 @@ mod chat;
 mod conversations;
 mod input;
 mod memories;
+mod timers;
 
 pub(super) use input::page as page_of;
 
@@ -76,6 +77,12 @@ pub fn routes(router: &mut Router, dialogue: &Dialogue, speaker: Option<Rc<dyn S
     routes.add(Method::PATCH, "/api/v1/memories/{id}", memories::patch);
     routes.add(Method::DELETE, "/api/v1/memories/{id}", memories::delete);
     routes.add(Method::GET, "/api/v1/tags", memories::tags);
+
+    routes.add(Method::GET, "/api/v1/timers", timers::list);
+    routes.add(Method::POST, "/api/v1/timers", timers::create);
+    routes.add(Method::PATCH, "/api/v1/timers/{id}", timers::patch);
+    routes.add(Method::DELETE, "/api/v1/timers/{id}", timers::delete);
+    routes.add(Method::POST, "/api/v1/timers/{id}/snooze", timers::snooze);
 }
 
 struct Routes<'a> {

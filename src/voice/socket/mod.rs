@@ -6,9 +6,11 @@
 //!
 //! Bad frames get an error in the dialect spoken; nothing a client sends ends more than its socket.
 
+mod follow;
 mod incoming;
 mod mouth;
 mod native;
+mod orders;
 mod plain;
 pub mod wire;
 

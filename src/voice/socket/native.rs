@@ -6,15 +6,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
+use super::follow::{Following, follow, unknown};
 use super::incoming::{Incoming, StreamEar};
 use super::mouth::NativeMouth;
 use super::wire::{
     self, AudioStart, Command, EndedBy, FRAME_MS_MAX, FRAME_MS_MIN, Hello, Order, Place, Reason,
     Speak,
 };
-use super::{Door, Link, pong};
+use super::{Door, Link, orders, pong};
+use crate::clock::Clock;
 use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX, VOICE_RESUME_MAX};
 use crate::server::websocket::Message;
 use crate::voice::dialogue::VoiceError;
@@ -30,8 +31,7 @@ pub(super) struct Native {
     port: Rc<NativePort>,
     session: Session,
     stream: Option<Stream>,
-    /// Forwards bus events while the client wants them.
-    watching: Option<Watching>,
+    following: Vec<Following>,
 }
 
 /// The microphone stream of the client.
@@ -49,14 +49,6 @@ pub(super) struct Parked {
     stream: Option<Stream>,
 }
 
-struct Watching(JoinHandle<()>);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Native {
     pub fn start(link: &Rc<Link>, door: &Rc<Door>) -> Native {
         let port = Rc::new(NativePort {
@@ -67,6 +59,8 @@ impl Native {
             barging: Cell::new(false),
             stream: Cell::new(0),
             mouth: RefCell::default(),
+            clock: door.shared.room.clock.clone(),
+            ended: Cell::new(None),
         });
         let room = Rc::clone(&door.shared.room);
         let session = Session::start(room, port.clone(), State::new(false, false));
@@ -76,7 +70,7 @@ impl Native {
             port,
             session,
             stream: None,
-            watching: None,
+            following: follow(&door.shared.bus, link, &[]),
         }
     }
 
@@ -121,6 +115,13 @@ impl Native {
                 Ok(())
             }
             Command::Mute { muted } => self.session.event(Event::Mute(muted)),
+            Command::Volume { percent } => orders::volume(&self.door.shared.room, percent),
+            Command::TimerAck(ack) => {
+                let port = Rc::clone(&self.port);
+                let told = move |error: &VoiceError| port.error(None, error);
+                orders::timer_ack(&self.door.shared.room, ack, told);
+                Ok(())
+            }
             Command::Subscribe { events } => self.subscribe(&events),
             Command::Ping {} => {
                 self.port.link.send_json(&pong(&self.door.shared.room));
@@ -309,27 +310,13 @@ impl Native {
     }
 
     fn subscribe(&mut self, events: &[String]) -> Result<(), VoiceError> {
-        self.watching = None;
-        if !events
-            .iter()
-            .any(|name| name == super::super::device::TOPIC)
-        {
-            return Ok(());
+        let unknown = unknown(events);
+        if !unknown.is_empty() {
+            return Err(VoiceError::Invalid(format!(
+                "events: device, timers, jobs and memories can be followed, not {unknown:?}"
+            )));
         }
-        let subscription = self
-            .door
-            .shared
-            .bus
-            .subscribe(super::super::device::TOPIC, None);
-        let mut subscription = subscription
-            .map_err(|_| VoiceError::Conflict(String::from("too many topics are followed")))?;
-        let link = Rc::clone(&self.port.link);
-        self.watching = Some(Watching(tokio::task::spawn_local(async move {
-            while let Ok(event) = subscription.next().await {
-                let value = json!({"type": "notice", "source": "device", "event": event.kind, "data": event.payload});
-                link.send_json(&value);
-            }
-        })));
+        self.following = follow(&self.door.shared.bus, &self.port.link, events);
         Ok(())
     }
 }
@@ -350,6 +337,9 @@ pub(super) struct NativePort {
     barging: Cell<bool>,
     stream: Cell<u16>,
     mouth: RefCell<Option<Rc<NativeMouth>>>,
+    clock: Clock,
+    /// How the last turn ended: the reason of the state that follows.
+    ended: Cell<Option<&'static str>>,
 }
 
 impl NativePort {
@@ -372,10 +362,22 @@ impl NativePort {
         }
     }
 
+    fn reason(&self, state: &State) -> Option<&'static str> {
+        match state.phase {
+            Phase::Listening { ends, .. } => Some(match ends {
+                Ends::FollowUp => "follow_up",
+                Ends::BySilence | Ends::ByHand => "trigger",
+            }),
+            _ => self.ended.take(),
+        }
+    }
+
     fn message_of(&self, news: &News<'_>) -> Option<Value> {
         Some(match news {
             News::State(state) => json!({
-                "type": "state", "state": state.phase.name(), "turn": state.turn(), "muted": state.muted,
+                "type": "state", "state": state.phase.name(), "turn": state.turn(),
+                "muted": state.muted, "since": self.clock.wall().rfc3339(),
+                "reason": self.reason(state),
             }),
             News::Level { rms_db, voiced } => {
                 // The first thing a slow reader does without.
@@ -435,7 +437,8 @@ impl Port for NativePort {
             self.link.send_json(&message);
         }
         match news {
-            News::Done { .. } => {
+            News::Done { result, .. } => {
+                self.ended.set(Some(result.name()));
                 self.mouth.borrow_mut().take();
                 if !self.barging.get() {
                     self.incoming.end();

@@ -45,6 +45,11 @@ pub enum Command {
     Mute {
         muted: bool,
     },
+    /// Loudness of the box, 0 to 100.
+    Volume {
+        percent: u8,
+    },
+    TimerAck(TimerAck),
     Subscribe {
         events: Vec<String>,
     },
@@ -55,8 +60,23 @@ pub enum Command {
 pub struct Hello {
     pub proto: u32,
     #[serde(default)]
+    pub role: Part,
+    #[serde(default)]
     pub caps: Caps,
     pub resume: Option<Resume>,
+}
+
+/// What a client is in the house.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A page or program of one person.
+    #[default]
+    Client,
+    /// A microphone and loudspeaker in another room.
+    Satellite,
+    /// Shows what goes on and never speaks.
+    Display,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -93,6 +113,24 @@ pub enum EndedBy {
     #[default]
     Server,
     Client,
+}
+
+/// Stops one that rings, or lets it ring again later.
+#[derive(Debug, Deserialize, PartialEq)]
+pub struct TimerAck {
+    pub id: String,
+    #[serde(default)]
+    pub action: TimerAction,
+    /// Seconds until a snoozed one rings again.
+    pub duration: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum TimerAction {
+    #[default]
+    Stop,
+    Snooze,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -246,6 +284,7 @@ mod tests {
         let hello = parse_command(r#"{"type":"hello","proto":2,"role":"client","x":1}"#);
         let hello_expected = Hello {
             proto: 2,
+            role: Part::Client,
             caps: Caps::default(),
             resume: None,
         };

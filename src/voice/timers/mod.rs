@@ -6,6 +6,7 @@
 
 mod machine;
 mod repeat;
+pub mod said;
 mod timer;
 
 use std::cell::{Cell, OnceCell, RefCell};

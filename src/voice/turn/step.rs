@@ -33,10 +33,14 @@ impl Step {
                 self.interrupt();
                 self.think(Effect::Say);
             }
-            Event::Interrupt => self.interrupt(),
+            Event::Interrupt => {
+                self.silence();
+                self.interrupt();
+            }
             Event::BargeIn => self.barge_in(),
             Event::Mute(muted) => self.mute(muted),
             Event::Offline(offline) => self.state.offline = offline,
+            Event::Ringing(ringing) => self.state.ringing = ringing,
             Event::Tick => self.tick(),
             Event::SpeechBegan(turn) => self.speech_began(turn),
             Event::Heard { turn, sound } => {
@@ -270,6 +274,9 @@ impl Step {
         if self.state.button.pressed.is_some() {
             return;
         }
+        if self.silence() {
+            return self.interrupt();
+        }
         self.state.button.pressed = Some(self.now);
         self.state.button.stopped = false;
         match self.state.phase {
@@ -283,6 +290,15 @@ impl Step {
                 }
             }
         }
+    }
+
+    /// Stops what rings; whether anything did.
+    fn silence(&mut self) -> bool {
+        let rang = std::mem::replace(&mut self.state.ringing, false);
+        if rang {
+            self.effects.push(Effect::Silence);
+        }
+        rang
     }
 
     fn press_while_listening(&mut self, heard: bool) {

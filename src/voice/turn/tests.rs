@@ -443,3 +443,25 @@ fn a_million_random_events_break_no_promise() {
     }
     println!("{turns} turns simulated");
 }
+
+#[test]
+fn a_touch_stops_what_rings_and_does_nothing_else() {
+    let mut run = Run::new();
+    run.on(Event::Ringing(true)).did(Effect::Changed);
+    run.on(Event::Press).did(Effect::Silence);
+    assert!(!run.state.ringing && run.is("idle"));
+    run.wait(50).on(Event::Release);
+    assert!(run.is("idle"), "the tap that stopped it opens no turn");
+    run.wait(50).on(Event::Press);
+    assert!(run.is("listening"), "the next one does");
+}
+
+#[test]
+fn stop_ends_a_ring_and_its_announcement() {
+    let mut run = speaking();
+    run.on(Event::Ringing(true));
+    run.on(Event::Interrupt).did(Effect::Silence);
+    assert!(run.did(done(1, TurnResult::Interrupted)));
+    run.on(Event::Interrupt);
+    assert!(!run.last.contains(&Effect::Silence), "once");
+}
