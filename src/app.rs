@@ -32,6 +32,8 @@ use crate::outbound::{Outbound, OutboundOptions, Proxy};
 use crate::server::tls::{Tls, TlsError};
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
+use crate::voice::mind::{self, ModelSettings};
+use crate::voice::settings::{ApiKey, LlmSettings};
 use crate::voice::{self, EngineSettings, Voice, VoiceParts, VoiceSettings};
 
 /// Name of the file in `DATA_DIR` that tells the command line where the box answers.
@@ -445,6 +447,13 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         data_dir: config.data_dir(),
         stt: engine("STT_PROVIDER", "STT_COMMAND", "STT_MODEL"),
         tts: engine("TTS_PROVIDER", "TTS_COMMAND", "TTS_MODEL"),
+        llm: llm_settings(config),
+        model: ModelSettings {
+            max_tokens: config.number("LLM_MAX_TOKENS") as u32,
+            prompt_tokens: config.number("PROMPT_TOKENS") as u32,
+            recall_tokens: config.number("RECALL_TOKENS") as u32,
+            own_rules: config.path("SYSTEM_PROMPT_FILE").and_then(own_rules),
+        },
         language: config
             .text("STT_LANGUAGE")
             .filter(|language| *language != "auto")
@@ -457,6 +466,25 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         queue_bytes_max: config.number("QUEUE_MAX_MB") * 1024 * 1024,
         upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,
     }
+}
+
+fn llm_settings(config: &Config) -> LlmSettings {
+    let text = |name| config.text(name).map(str::to_owned);
+    LlmSettings {
+        provider: config.word("LLM_PROVIDER").to_owned(),
+        model: text("LLM_MODEL"),
+        anthropic_url: text("ANTHROPIC_BASE_URL"),
+        openai_url: text("LLM_BASE_URL"),
+        anthropic_key: config.text("CLAUDE_API_KEY").and_then(ApiKey::new),
+        openai_key: config.text("OPENAI_API_KEY").and_then(ApiKey::new),
+    }
+}
+
+/// The built-in rules serve where the file cannot be read.
+fn own_rules(path: PathBuf) -> Option<String> {
+    mind::read_own_rules(&path)
+        .inspect_err(|error| log::error!("event=system_prompt_not_read error=\"{error}\""))
+        .ok()
 }
 
 fn make_data_dir(config: &Config) -> Result<PathBuf, StartError> {

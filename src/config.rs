@@ -316,17 +316,13 @@ fn doubts(entries: &[dotenv::Entry], environment: &[(String, String)]) -> Vec<St
     let mut warnings = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let (name, line) = (&entry.name, entry.line);
-        match table::find(name) {
-            None => warnings.push(match suggestion(name, 3) {
+        if table::find(name).is_none() {
+            warnings.push(match suggestion(name, 3) {
                 Some(meant) => {
                     format!(".env line {line}: {name} is no setting; did you mean {meant}?")
                 }
                 None => format!(".env line {line}: {name} is no setting of Magpie; it is ignored"),
-            }),
-            Some(setting) if setting.later && !entry.value.is_empty() => warnings.push(format!(
-                ".env line {line}: {name} is kept for a later release and not used yet"
-            )),
-            Some(_) => {}
+            });
         }
         if entries[..index].iter().any(|earlier| earlier.name == *name) {
             warnings.push(format!(

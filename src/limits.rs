@@ -266,10 +266,14 @@ pub const LLM_TOOL_INPUT_BYTES_MAX: usize = 64 * 1024;
 pub const LLM_ERROR_BYTES_MAX: usize = 64 * 1024;
 /// A server that wants more patience than this is not asked again within the turn.
 pub const LLM_RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Pinned memories that a model is shown.
+pub const PINNED_SHOWN_MAX: usize = 16;
+/// `SYSTEM_PROMPT_FILE`.
+pub const OWN_RULES_BYTES_MAX: usize = 16 * 1024;
 /// Times that one answer may call tools.
 pub const TOOL_ROUNDS_MAX: usize = 6;
 /// What one tool gives back to the model.
-pub const TOOL_RESULT_BYTES_MAX: usize = 16 * 1024;
+pub const TOOL_RESULT_BYTES_MAX: usize = 4 * 1024;
 
 // Sound.
 /// Sound written ahead of the card by one playback; its writer waits.

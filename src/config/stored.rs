@@ -26,9 +26,6 @@ const ONLY_AT_THE_BOX: &[&str] = &[
 impl Setting {
     /// Why this one is changed in the environment or in `.env` alone; `None`: the page may.
     pub fn only_at_the_box(&self) -> Option<&'static str> {
-        if self.later {
-            return Some("it is kept for a later release and does nothing yet");
-        }
         if matches!(self.kind, Kind::Path) {
             return Some("it names a file of the box");
         }

@@ -18,8 +18,6 @@ pub struct Setting {
     pub secret: bool,
     /// Takes effect on SIGHUP; others want a restart.
     pub reloads: bool,
-    /// Accepted from existing files; nothing uses it yet.
-    pub later: bool,
 }
 
 impl Setting {
@@ -39,7 +37,6 @@ impl Setting {
             aliases: &[],
             secret: false,
             reloads: false,
-            later: false,
         }
     }
 
@@ -58,11 +55,6 @@ impl Setting {
         self
     }
 
-    const fn later(mut self) -> Setting {
-        self.later = true;
-        self
-    }
-
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
@@ -74,8 +66,8 @@ const DATA: &str = "Data";
 const SPEECH: &str = "Speech";
 const SOUND: &str = "Sound";
 const TALK: &str = "Conversation";
+const MODEL: &str = "Language model";
 const LOGS: &str = "Logs";
-const LATER: &str = "Kept for a later release";
 
 /// All of them.
 pub static SETTINGS: &[Setting] = &[
@@ -114,11 +106,19 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(SOUND, "END_SILENCE_MS", Kind::Int(300, 2_000), "700", "Silence that ends what somebody says."),
     Setting::new(TALK, "CONVERSATION_IDLE", Kind::Duration(10, 86_400), "10m", "After this long without a word a new conversation begins."),
     Setting::new(TALK, "TZ", Kind::TimeZone, "", "Time zone of answers about date and time; not set: that of the machine."),
+    Setting::new(MODEL, "CLAUDE_API_KEY", Kind::Text, "", "Anthropic key: Claude answers what no rule does.").secret(),
+    Setting::new(MODEL, "OPENAI_API_KEY", Kind::Text, "", "OpenAI key, also for servers that speak its protocol.").secret(),
+    Setting::new(MODEL, "LLM_PROVIDER", Kind::OneOf(&["auto", "none", "anthropic", "openai"]), "auto", "Which language model answers; auto takes the one whose key is set, Anthropic first; none leaves it to the rules."),
+    Setting::new(MODEL, "LLM_MODEL", Kind::Text, "", "The provider's name of a model; not set: claude-haiku-4-5 or gpt-4o-mini."),
+    Setting::new(MODEL, "LLM_MAX_TOKENS", Kind::Int(16, 100_000), "1024", "Longest answer, in tokens."),
+    Setting::new(MODEL, "ANTHROPIC_BASE_URL", Kind::Text, "", "Where the Messages API is; not set: https://api.anthropic.com."),
+    Setting::new(MODEL, "LLM_BASE_URL", Kind::Text, "", "A server that speaks OpenAI's chat completions, such as http://10.0.0.2:11434/v1; it may want no key.").alias(&["OPENAI_BASE_URL"]),
+    Setting::new(MODEL, "SYSTEM_PROMPT_FILE", Kind::Path, "", "A text that tells the model who it is, in place of the built-in one."),
+    Setting::new(MODEL, "PROMPT_TOKENS", Kind::Int(2_500, 200_000), "4000", "Most that a model is shown for one answer, in tokens."),
+    Setting::new(MODEL, "RECALL_TOKENS", Kind::Int(0, 100_000), "800", "Most of it that memories take."),
     Setting::new(LOGS, "LOG_LEVEL", Kind::OneOf(&["debug", "info", "warn", "error"]), "info", "How much is logged; what people say only from debug on.").reloads(),
     Setting::new(LOGS, "LOG_FORMAT", Kind::OneOf(&["text", "json"]), "text", "Lines for people, or JSON lines for programs.").reloads(),
     Setting::new(LOGS, "LOG_FILE", Kind::Path, "", "Log file, rotated by itself; not set: standard error.").reloads(),
-    Setting::new(LATER, "CLAUDE_API_KEY", Kind::Text, "", "Anthropic key; accepted and unused: this release answers without any model of the network.").secret().later(),
-    Setting::new(LATER, "OPENAI_API_KEY", Kind::Text, "", "OpenAI key; accepted and unused: this release hears and speaks with programs of this machine.").secret().later(),
 ];
 
 /// The setting of a name or alias.

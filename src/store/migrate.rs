@@ -33,6 +33,10 @@ pub const STEPS: &[Step] = &[
         name: "0004_recordings",
         sql: include_str!("sql/0004_recordings.sql"),
     },
+    Step {
+        name: "0005_models",
+        sql: include_str!("sql/0005_models.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -11,6 +11,7 @@ use super::error::VoiceError;
 use crate::clock::UnixMillis;
 use crate::store::StoreError;
 
+pub mod context;
 pub mod conversations;
 pub mod jobs;
 pub mod memories;

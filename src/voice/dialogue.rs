@@ -12,17 +12,22 @@ use crate::limits::{CHAT_MESSAGE_BYTES_MAX, CONFIRMATION_LIFE, CONFIRMATIONS_MAX
 use crate::store::Store;
 
 use super::db;
-use super::db::conversations::{NewMessage, NewTurn, Role};
+use super::health::Calls;
 use super::index::Query;
-use super::memory::{
-    Forget, Memories, MemoryFilter, NewMemory, Source, check_text, fresh_id, title_of,
-};
-use super::recall::{self, Fit, Found, Hit};
+use super::memory::{Forget, Memories, MemoryFilter, NewMemory, Source, check_text, fresh_id};
+use super::mind::{Mind, ModelSettings};
+use super::providers::EngineError;
+use super::providers::llm::Llm;
+use super::recall::{self, Fit, Found};
 use super::rules::{self, Intent, Kind, Language, replies};
 use super::settings::VoiceSettings;
 use super::timers::Timers;
 
 pub use super::error::VoiceError;
+use telling::told;
+
+mod keeping;
+mod telling;
 
 /// What `model` and `provider` of an answer made here say.
 pub const MODEL: &str = "local-rules";
@@ -30,14 +35,8 @@ pub const PROVIDER: &str = "local";
 
 /// Memories looked at for one answer.
 const FOUND_MAX: usize = 20;
-/// Memories told in one answer.
-const TOLD_MAX: usize = 3;
 /// Memories listed aloud.
 const LISTED_MAX: usize = 5;
-/// A further memory is told when its score is at least this.
-const ALSO_FITS_SCORE: f64 = 0.6;
-/// A memory that has only a part of the question is told, with doubt, from this share on.
-const COVERED_MIN: f64 = 0.5;
 /// Memories one spoken "forget" may remove.
 const FORGET_MAX: usize = 5;
 const VOLUME_STEP: u8 = 10;
@@ -45,9 +44,9 @@ const VOLUME_DEFAULT: u8 = 70;
 
 /// Clones share one state.
 #[derive(Clone)]
-pub struct Dialogue(Rc<State>);
+pub struct Dialogue(pub(super) Rc<State>);
 
-struct State {
+pub(super) struct State {
     memories: Memories,
     timers: Timers,
     conversation_idle: std::time::Duration,
@@ -57,6 +56,11 @@ struct State {
     /// Oldest first.
     confirmations: RefCell<Vec<Confirmation>>,
     volume: Cell<u8>,
+    /// An `Err` says why the rules answer alone.
+    mind: RefCell<Result<Mind, EngineError>>,
+    pub(super) llm_calls: Calls,
+    /// A conversation is being summed up.
+    pub(super) sums_up: Cell<bool>,
 }
 
 struct Confirmation {
@@ -71,6 +75,7 @@ enum Clearing {
     Conversation,
 }
 
+#[derive(Clone, Debug, Default)]
 pub struct Question {
     pub text: String,
     /// `None`: the running conversation, or a new one after the idle time.
@@ -81,6 +86,12 @@ pub struct Question {
     pub language: Option<String>,
     /// The recording the text came from.
     pub recording: Option<String>,
+    /// The answer will be heard rather than read.
+    pub spoken: bool,
+    /// A model of the provider; `None`: the one of the settings.
+    pub model: Option<String>,
+    /// Of the answer; `None`: as the settings say.
+    pub max_tokens: Option<u32>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
@@ -99,6 +110,9 @@ pub struct Answer {
     pub output_tokens: u32,
     /// What the device has to do beside speaking.
     pub action: Option<Action>,
+    /// Why the model gave no answer, or not all of it; the content says so too.
+    #[serde(skip)]
+    pub trouble: Option<VoiceError>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
@@ -125,8 +139,8 @@ pub enum Action {
 
 /// A question that passed the door and has its place: answer it with [`Dialogue::finish`].
 pub struct Turn {
-    question: Question,
-    language: Language,
+    pub(super) question: Question,
+    pub(super) language: Language,
     /// Id the stored answer will have.
     pub answer_id: String,
     pub conversation_id: String,
@@ -134,9 +148,9 @@ pub struct Turn {
 
 /// What a turn comes to, before it is stored.
 #[derive(Default)]
-struct Reply {
-    content: String,
-    used: Vec<MemoryUsed>,
+pub(super) struct Reply {
+    pub(super) content: String,
+    pub(super) used: Vec<MemoryUsed>,
     record: Option<NewMemory>,
     clear: Option<Clearing>,
     action: Option<Action>,
@@ -153,7 +167,20 @@ impl Dialogue {
             running: RefCell::new(None),
             confirmations: RefCell::new(Vec::new()),
             volume: Cell::new(VOLUME_DEFAULT),
+            mind: RefCell::new(Err(EngineError::Missing(String::new()))),
+            llm_calls: Calls::default(),
+            sums_up: Cell::new(false),
         }))
+    }
+
+    /// From the next turn on this model answers what no rule does, or none.
+    pub fn answer_with(&self, llm: Result<Rc<dyn Llm>, EngineError>, settings: ModelSettings) {
+        *self.0.mind.borrow_mut() = llm.map(|llm| Mind { llm, settings });
+    }
+
+    /// The model of the moment; why there is none.
+    pub(super) fn mind(&self) -> Result<Mind, EngineError> {
+        self.0.mind.borrow().clone()
     }
 
     /// Answers and stores both sides durably. `on_text` gets the answer piece by piece as it
@@ -188,7 +215,12 @@ impl Dialogue {
         turn: Turn,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer, VoiceError> {
-        let reply = self.reply(&turn).await?;
+        let mind = self.mind();
+        let reply = match (self.reply(&turn, mind.is_ok()).await?, mind) {
+            (None, Ok(mind)) => return self.think(turn, mind, on_text).await,
+            (Some(reply), _) => reply,
+            (None, Err(_)) => Reply::says(replies::not_understood(turn.language)),
+        };
         let memory_saved = reply.record.as_ref().map(NewMemory::saved);
         let answer = Answer {
             id: turn.answer_id.clone(),
@@ -202,6 +234,7 @@ impl Dialogue {
             input_tokens: recall::estimated_tokens(&turn.question.text),
             output_tokens: recall::estimated_tokens(&reply.content),
             action: reply.action.clone(),
+            trouble: None,
         };
         self.store_turn(turn, reply, &answer).await?;
         self.0.memories.recalled(&answer.memories_used);
@@ -238,10 +271,15 @@ impl Dialogue {
         self.0.volume.set(percent.min(100));
     }
 
-    async fn reply(&self, turn: &Turn) -> Result<Reply, VoiceError> {
+    /// The rules' answer; `None`: the model's turn, which is there with `has_mind`.
+    async fn reply(&self, turn: &Turn, has_mind: bool) -> Result<Option<Reply>, VoiceError> {
         let language = turn.language;
         let waiting = self.take_confirmation(&turn.conversation_id);
-        Ok(match rules::understand(&turn.question.text) {
+        let intent = rules::understand(&turn.question.text);
+        if has_mind && waiting.is_none() && intent.is_talk(&turn.question.text) {
+            return Ok(None);
+        }
+        Ok(Some(match intent {
             Intent::Plain(Kind::Yes) => match waiting {
                 Some(what) => self.clear(what, turn).await?,
                 None => Reply::says(replies::nothing_asked(language)),
@@ -253,10 +291,18 @@ impl Dialogue {
             Intent::Plain(kind) => self.plain(kind, turn).await?,
             Intent::Volume(percent) => self.volume(percent, language),
             Intent::Record(content) => self.record(content, turn),
-            Intent::Recall(question) => self.recall(&question, language).await?,
+            Intent::Recall(question) => match self.recall(&question, language).await? {
+                Some(reply) => reply,
+                None if has_mind => return Ok(None),
+                None => Reply::says(replies::unknown(language)),
+            },
             Intent::Forget(about) => self.ask_to_forget(&about, turn).await?,
-            Intent::Unknown => self.guess(turn).await?,
-        })
+            Intent::Unknown if has_mind => return Ok(None),
+            Intent::Unknown => match self.told_from_memory(turn).await? {
+                Some(reply) => reply,
+                None => Reply::says(replies::not_understood(language)),
+            },
+        }))
     }
 
     async fn plain(&self, kind: Kind, turn: &Turn) -> Result<Reply, VoiceError> {
@@ -317,26 +363,28 @@ impl Dialogue {
         }
     }
 
-    async fn recall(&self, question: &str, language: Language) -> Result<Reply, VoiceError> {
+    /// `None`: nothing of it is remembered.
+    async fn recall(
+        &self,
+        question: &str,
+        language: Language,
+    ) -> Result<Option<Reply>, VoiceError> {
         let subject = recall::subject(question);
         if subject.is_empty() {
-            return Ok(Reply::says(replies::ask_what(language)));
+            return Ok(Some(Reply::says(replies::ask_what(language))));
         }
-        let found = self.find(subject).await?;
-        Ok(told(&found, language).unwrap_or_else(|| Reply::says(replies::unknown(language))))
+        Ok(told(&self.find(subject).await?, language))
     }
 
-    /// No rule fits: a few words may still name something remembered, if all of them are in it.
-    async fn guess(&self, turn: &Turn) -> Result<Reply, VoiceError> {
+    /// A few words may name something remembered, if all of them are in it.
+    pub(super) async fn told_from_memory(&self, turn: &Turn) -> Result<Option<Reply>, VoiceError> {
         let subject = recall::subject(&turn.question.text);
-        if !subject.is_empty() {
-            let mut found = self.find(subject).await?;
-            found.hits.retain(|hit| hit.fit != Fit::Some);
-            if let Some(reply) = told(&found, turn.language) {
-                return Ok(reply);
-            }
+        if subject.is_empty() {
+            return Ok(None);
         }
-        Ok(Reply::says(replies::not_understood(turn.language)))
+        let mut found = self.find(subject).await?;
+        found.hits.retain(|hit| hit.fit != Fit::Some);
+        Ok(told(&found, turn.language))
     }
 
     async fn find(&self, subject: Query) -> Result<Found, VoiceError> {
@@ -411,16 +459,25 @@ impl Dialogue {
 
     /// Says `text` and lets the next yes in this conversation do it.
     fn ask(&self, turn: &Turn, what: Clearing, text: String) -> Reply {
+        self.await_yes(&turn.conversation_id, what);
+        Reply::says(text)
+    }
+
+    /// The next yes in this conversation removes these memories.
+    pub(super) fn await_yes_to_forget(&self, conversation_id: &str, ids: Vec<String>) {
+        self.await_yes(conversation_id, Clearing::Memories(Forget::These(ids)));
+    }
+
+    fn await_yes(&self, conversation_id: &str, what: Clearing) {
         let mut waiting = self.0.confirmations.borrow_mut();
         if waiting.len() == CONFIRMATIONS_MAX {
             waiting.remove(0);
         }
         waiting.push(Confirmation {
-            conversation_id: turn.conversation_id.clone(),
+            conversation_id: conversation_id.to_owned(),
             what,
             until: MonoMillis(self.clock().mono().0 + CONFIRMATION_LIFE.as_millis() as u64),
         });
-        Reply::says(text)
     }
 
     /// Whatever is said next ends the wait for a yes.
@@ -445,65 +502,6 @@ impl Dialogue {
                 ..Reply::says(replies::conversation_cleared(turn.language))
             }),
         }
-    }
-
-    async fn store_turn(
-        &self,
-        turn: Turn,
-        reply: Reply,
-        answer: &Answer,
-    ) -> Result<(), VoiceError> {
-        let question = turn.question;
-        if !question.remember && reply.clear.is_none() {
-            return Ok(());
-        }
-        let said = NewMessage {
-            id: fresh_id("msg_"),
-            role: Role::User,
-            content: question.text,
-            tokens: answer.input_tokens,
-            model: None,
-            recording_id: question.recording,
-        };
-        let answered = NewMessage {
-            id: answer.id.clone(),
-            role: Role::Assistant,
-            content: reply.content,
-            tokens: answer.output_tokens,
-            model: Some(MODEL),
-            recording_id: None,
-        };
-        let record = reply
-            .record
-            .map(NewMemory::check)
-            .transpose()?
-            .map(|memory| NewMemory {
-                message_id: Some(said.id.clone()),
-                ..memory
-            });
-        let turn = NewTurn {
-            conversation_id: turn.conversation_id,
-            summary: title_of(&said.content),
-            said,
-            answered,
-            at: self.clock().wall(),
-        };
-        let clears = reply.clear.is_some();
-        let keeps = question.remember;
-        self.store()
-            .write(move |connection| {
-                if clears {
-                    db::conversations::delete(connection, &turn.conversation_id)?;
-                }
-                if keeps {
-                    db::conversations::insert_turn(connection, &turn)?;
-                }
-                match &record {
-                    Some(memory) => db::memories::insert(connection, memory),
-                    None => Ok(()),
-                }
-            })
-            .await
     }
 
     /// An unknown id is an error; one of the running conversation need not be stored yet.
@@ -532,7 +530,7 @@ impl Dialogue {
         id
     }
 
-    fn now(&self) -> jiff::Zoned {
+    pub(super) fn now(&self) -> jiff::Zoned {
         jiff::Timestamp::from_millisecond(self.clock().wall().0)
             .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
             .to_zoned(self.0.time_zone.clone())
@@ -561,46 +559,4 @@ impl Reply {
             ..Reply::says(content)
         }
     }
-}
-
-/// Puts what was found into words; `None` when nothing fits well enough.
-fn told(found: &Found, language: Language) -> Option<Reply> {
-    let trust = found.hits.first()?.fit;
-    let mut sure: Vec<&Hit> = Vec::new();
-    for hit in &found.hits {
-        let fits = hit.fit == trust && trust != Fit::Some && hit.score >= ALSO_FITS_SCORE;
-        let is_new = sure.iter().all(|known| known.content != hit.content);
-        if fits && is_new && sure.len() < TOLD_MAX {
-            sure.push(hit);
-        }
-    }
-    let (content, hits) = match sure.is_empty() {
-        false => {
-            let contents: Vec<&str> = sure.iter().map(|hit| hit.content.as_str()).collect();
-            (replies::told(language, &contents), sure)
-        }
-        true => {
-            let best = found
-                .hits
-                .iter()
-                .filter(|hit| hit.covered >= COVERED_MIN)
-                .max_by(|a, b| {
-                    a.covered
-                        .total_cmp(&b.covered)
-                        .then(a.score.total_cmp(&b.score))
-                })?;
-            (replies::perhaps_told(language, &best.content), vec![best])
-        }
-    };
-    let used = hits
-        .iter()
-        .map(|hit| MemoryUsed {
-            id: hit.id.clone(),
-            score: hit.score,
-        })
-        .collect();
-    Some(Reply {
-        used,
-        ..Reply::says(content)
-    })
 }

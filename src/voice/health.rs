@@ -80,6 +80,14 @@ impl Calls {
 }
 
 impl Voice {
+    /// Without a model the rules answer, and that is well; with one, its last call counts.
+    fn llm_health(&self) -> ProviderHealth {
+        match self.dialogue.mind() {
+            Ok(mind) => self.dialogue.0.llm_calls.health(Ok(mind.llm.name())),
+            Err(_) => Calls::default().health(Ok(PROVIDER)),
+        }
+    }
+
     pub fn health(&self) -> VoiceHealth {
         let state = self.device.state();
         let audio = self.device.audio();
@@ -88,7 +96,7 @@ impl Voice {
         let tts = engines.tts.as_ref().map(|engine| engine.name());
         let providers = Providers {
             stt: self.room.stt_calls.health(stt.map_err(ToString::to_string)),
-            llm: Calls::default().health(Ok(PROVIDER)),
+            llm: self.llm_health(),
             tts: self.room.tts_calls.health(tts.map_err(ToString::to_string)),
         };
         let queue = self.queue.health();
@@ -98,6 +106,7 @@ impl Voice {
             degraded: audio.input_error.is_some()
                 || audio.output_error.is_some()
                 || !providers.stt.ok
+                || !providers.llm.ok
                 || !providers.tts.ok
                 || queue.failed > 0,
             audio,

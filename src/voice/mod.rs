@@ -27,7 +27,9 @@ pub mod health;
 pub mod index;
 mod listen;
 pub mod memory;
+pub mod mind;
 pub mod port;
+pub mod prompt;
 pub mod providers;
 pub mod queue;
 pub mod recall;
@@ -42,6 +44,7 @@ pub mod socket;
 mod stages;
 pub mod timeline;
 pub mod timers;
+pub mod tools;
 pub mod turn;
 
 use device::{Device, DeviceParts};
@@ -87,6 +90,8 @@ impl Voice {
             parts.clock.clone(),
             &settings,
         );
+        let engines = Engines::choose(&settings, &parts.outbound);
+        dialogue.answer_with(engines.llm.clone(), settings.model.clone());
         let queue = Queue::start(QueueParts {
             store: parts.store.clone(),
             bus: parts.bus.clone(),
@@ -96,7 +101,7 @@ impl Voice {
         });
         let room = Rc::new(Room {
             dialogue: dialogue.clone(),
-            engines: RefCell::new(Rc::new(Engines::choose(&settings, &parts.outbound))),
+            engines: RefCell::new(Rc::new(engines)),
             outbound: parts.outbound,
             clock: parts.clock,
             log: TurnLog::new(&parts.metrics),
@@ -149,6 +154,8 @@ impl Voice {
     /// way ends as it began.
     pub fn reconfigure(&self, settings: VoiceSettings) {
         let engines = Engines::choose(&settings, &self.room.outbound);
+        self.dialogue
+            .answer_with(engines.llm.clone(), settings.model.clone());
         self.room.engines.replace(Rc::new(engines));
         self.room.settings.replace(Rc::new(settings));
     }

@@ -196,6 +196,8 @@ pub(super) struct Open {
     pub text: RefCell<String>,
     pub samples: RefCell<Vec<i16>>,
     pub said: Said,
+    /// Id of the answer's message, known before its words.
+    pub answer_id: RefCell<Option<String>>,
     pub answer: RefCell<Option<Answer>>,
 }
 
@@ -431,6 +433,7 @@ impl Driver {
             text: RefCell::new(given.text.clone()),
             samples: RefCell::new(given.samples),
             said: Said::default(),
+            answer_id: RefCell::default(),
             answer: RefCell::default(),
         });
         self.given.text = given.text;
@@ -446,17 +449,22 @@ impl Driver {
         open.said.stop();
         self.stage = None;
         self.control = None;
+        // An answer that was only to be read is as long as it came.
         let Some(message) = open
-            .answer
+            .answer_id
             .borrow()
-            .as_ref()
-            .map(|answer| answer.id.clone())
+            .clone()
+            .filter(|_| open.manner.speak)
         else {
             return;
         };
         let dialogue = self.context.room.dialogue.clone();
         tokio::task::spawn_local(async move {
-            if let Err(error) = dialogue.interrupted(&message, heard_chars).await {
+            // Without a word of the answer there is nothing to note it at.
+            let kept = dialogue.interrupted(&message, heard_chars).await;
+            if let Err(error) = kept
+                && !matches!(error, VoiceError::NotFound(_))
+            {
                 log::warn!("event=interruption_not_kept message={message} error={error:?}");
             }
         });

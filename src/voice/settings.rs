@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::mind::ModelSettings;
+
 /// Every field has the default of its environment variable.
 #[derive(Clone, Debug)]
 pub struct VoiceSettings {
@@ -12,6 +14,10 @@ pub struct VoiceSettings {
     pub stt: EngineSettings,
     /// `TTS_PROVIDER`, `TTS_COMMAND`, `TTS_MODEL`.
     pub tts: EngineSettings,
+    /// `LLM_PROVIDER`, `LLM_MODEL`, `ANTHROPIC_BASE_URL`, `LLM_BASE_URL` and the keys.
+    pub llm: LlmSettings,
+    /// `LLM_MAX_TOKENS`, `PROMPT_TOKENS`, `RECALL_TOKENS`, `SYSTEM_PROMPT_FILE`.
+    pub model: ModelSettings,
     /// `STT_LANGUAGE`: `en`, `zh`, or `None` for the engine's own choice.
     pub language: Option<String>,
     /// `TTS_VOICE`: the engine's name of a voice.
@@ -29,6 +35,55 @@ pub struct VoiceSettings {
     pub queue_bytes_max: u64,
     /// `MAX_UPLOAD_SIZE` in bytes.
     pub upload_bytes_max: usize,
+}
+
+/// Which language model answers.
+#[derive(Clone, Debug)]
+pub struct LlmSettings {
+    /// `auto`, `none`, `anthropic` or `openai`.
+    pub provider: String,
+    /// The provider's name of a model; `None`: its usual one.
+    pub model: Option<String>,
+    /// Without a slash at the end; `None`: the provider's own.
+    pub anthropic_url: Option<String>,
+    pub openai_url: Option<String>,
+    pub anthropic_key: Option<ApiKey>,
+    pub openai_key: Option<ApiKey>,
+}
+
+impl Default for LlmSettings {
+    fn default() -> LlmSettings {
+        LlmSettings {
+            provider: String::from("auto"),
+            model: None,
+            anthropic_url: None,
+            openai_url: None,
+            anthropic_key: None,
+            openai_key: None,
+        }
+    }
+}
+
+/// A key that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// `None` for an empty one.
+    pub fn new(key: &str) -> Option<ApiKey> {
+        let key = key.trim();
+        (!key.is_empty()).then(|| ApiKey(key.to_owned()))
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
 }
 
 /// One stage's engine.
@@ -58,6 +113,8 @@ impl Default for VoiceSettings {
             data_dir: PathBuf::from("data"),
             stt: EngineSettings::default(),
             tts: EngineSettings::default(),
+            llm: LlmSettings::default(),
+            model: ModelSettings::default(),
             language: None,
             tts_voice: None,
             end_silence: Duration::from_millis(700),

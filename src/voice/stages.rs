@@ -140,11 +140,18 @@ async fn think(
         conversation: open.manner.conversation.clone(),
         remember: true,
         language: open.manner.language.clone(),
-        recording: None,
+        spoken: open.manner.speak,
+        ..Question::default()
     };
-    let answer = context.room.dialogue.answer(question, &mut on_text).await?;
+    let dialogue = &context.room.dialogue;
+    let begun = dialogue.begin(question)?;
+    open.answer_id.replace(Some(begun.answer_id.clone()));
+    let answer = dialogue.finish(begun, &mut on_text).await?;
     if !any.get() {
         on_text(&answer.content);
+    }
+    if let Some(trouble) = &answer.trouble {
+        context.tell_error(turn, trouble);
     }
     context.port.tell(&News::Answer {
         turn,

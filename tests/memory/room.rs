@@ -53,10 +53,8 @@ pub fn in_room_at<F: Future<Output = ()>>(folder: &Path, test: impl FnOnce(Room)
 pub fn question(text: &str) -> Question {
     Question {
         text: text.to_string(),
-        conversation: None,
         remember: true,
-        language: None,
-        recording: None,
+        ..Question::default()
     }
 }
 

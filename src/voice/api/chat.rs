@@ -9,7 +9,8 @@ use super::{Api, data};
 use crate::clock::MonoMillis;
 use crate::server::response::EventSender;
 use crate::server::{EventStream, HttpError, Request, Response, StatusCode};
-use crate::voice::dialogue::{Answer, Question, Turn};
+use crate::voice::dialogue::{Answer, Question, Turn, VoiceError};
+use crate::voice::sentence::{Cutter, Sentence};
 
 const MODEL_CHARS_MAX: usize = 128;
 const TOKENS_MAX: u64 = 1_000_000;
@@ -46,14 +47,15 @@ pub async fn post(api: Rc<Api>, mut request: Request) -> Result<Response, HttpEr
 async fn read(request: &mut Request) -> Result<Chat, HttpError> {
     let mut fields = Fields::of(request).await?;
     let text = fields.required_text("message")?;
-    if let Some(model) = fields.text("model")?
+    let model = fields.text("model")?;
+    if let Some(model) = &model
         && model.chars().count() > MODEL_CHARS_MAX
     {
         return Err(invalid(format!(
             "`model` has at most {MODEL_CHARS_MAX} characters."
         )));
     }
-    fields.count("max_tokens", TOKENS_MAX)?;
+    let max_tokens = fields.count("max_tokens", TOKENS_MAX)?;
     let stream = fields.flag("stream")?.unwrap_or(false);
     let allowed = [("none", Speak::None), ("device", Speak::Device)];
     let speak = fields.one_of("speak", &allowed)?.unwrap_or(Speak::None);
@@ -64,13 +66,16 @@ async fn read(request: &mut Request) -> Result<Chat, HttpError> {
             remember: fields.flag("remember")?.unwrap_or(true),
             language: fields.text("language")?,
             recording: None,
+            spoken: speak != Speak::None,
+            model: model.filter(|model| !model.trim().is_empty()),
+            max_tokens: max_tokens.map(|count| count as u32),
         },
         stream,
         speak,
     })
 }
 
-/// Answers as `start`, `token`, `done` or `error`. A client that hangs up cancels the turn.
+/// Answers as `start`, `token`, `sentence`, `done` or `error`. A client that hangs up cancels the turn.
 fn stream(api: Rc<Api>, turn: Turn, speak: Speak, since: MonoMillis) -> Response {
     let (sender, events) = EventStream::new();
     tokio::task::spawn_local(async move {
@@ -89,12 +94,24 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
     if sender.send("start", &start).is_err() {
         return;
     }
+    let mut cutter = Cutter::default();
+    let mut sentences = Vec::new();
     let mut on_text = |text: &str| {
         // A client that has gone is noticed by `gone`, which ends this turn.
         let _ = sender.send("token", &json!({ "text": text }));
+        cutter.push(text, &mut sentences);
+        for sentence in sentences.drain(..) {
+            tell(sender, &sentence);
+        }
     };
     let last = match api.dialogue.finish(turn, &mut on_text).await {
         Ok(answer) => {
+            if let Some(sentence) = cutter.finish() {
+                tell(sender, &sentence);
+            }
+            if let Some(trouble) = &answer.trouble {
+                let _ = sender.send("error", &notice(trouble));
+            }
             perform(api, speak, &answer);
             ("done", whole(api, &answer, since))
         }
@@ -109,6 +126,17 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
     if sender.send(last.0, &last.1).is_err() {
         log::debug!("chat stream ended cause=client_gone");
     }
+}
+
+fn tell(sender: &EventSender, sentence: &Sentence) {
+    let sentence = json!({ "index": sentence.index, "text": sentence.text });
+    let _ = sender.send("sentence", &sentence);
+}
+
+/// Why a model gave no answer, or not all of it.
+fn notice(trouble: &VoiceError) -> Value {
+    let line = trouble.line();
+    json!({ "code": line.code, "message": line.message })
 }
 
 /// What the answer means for the box itself.
@@ -136,6 +164,7 @@ fn whole(api: &Api, answer: &Answer, since: MonoMillis) -> Value {
         "memories_used": answer.memories_used,
         "memory_saved": answer.memory_saved,
         "action": answer.action,
+        "notice": answer.trouble.as_ref().map(notice),
         "timing_ms": { "total": took.as_millis() as u64 },
     })
 }

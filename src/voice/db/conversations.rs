@@ -22,7 +22,7 @@ pub struct NewMessage {
     pub role: Role,
     pub content: String,
     pub tokens: u32,
-    pub model: Option<&'static str>,
+    pub model: Option<String>,
     pub recording_id: Option<String>,
 }
 
@@ -50,25 +50,35 @@ pub fn insert_turn(connection: &Connection, turn: &NewTurn) -> Result<(), VoiceE
         )?
         .execute(params![turn.conversation_id, turn.summary, turn.at.0])?;
     for message in [&turn.said, &turn.answered] {
-        connection
-            .prepare_cached(
-                "INSERT INTO messages
-                    (id, conversation_id, role, content, timestamp, tokens, model, recording_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                message.id,
-                turn.conversation_id,
-                message.role.name(),
-                message.content,
-                turn.at.0,
-                message.tokens,
-                message.model,
-                message.recording_id,
-            ])?;
-        search::index_message(connection, connection.last_insert_rowid(), &message.content)?;
+        insert_message(connection, &turn.conversation_id, message, turn.at)?;
     }
     Ok(())
+}
+
+/// A message with its index entry; whoever adds it counts it.
+pub fn insert_message(
+    connection: &Connection,
+    conversation: &str,
+    message: &NewMessage,
+    at: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO messages
+                (id, conversation_id, role, content, timestamp, tokens, model, recording_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            message.id,
+            conversation,
+            message.role.name(),
+            message.content,
+            at.0,
+            message.tokens,
+            message.model,
+            message.recording_id,
+        ])?;
+    search::index_message(connection, connection.last_insert_rowid(), &message.content)
 }
 
 pub fn create(

@@ -115,13 +115,11 @@ pub fn tts_names() -> Vec<&'static str> {
 }
 
 impl Engines {
-    pub fn choose(settings: &VoiceSettings, _outbound: &Outbound) -> Engines {
+    pub fn choose(settings: &VoiceSettings, outbound: &Outbound) -> Engines {
         Engines {
             stt: choose_stt(settings).map(|engine| Rc::new(engine) as Rc<dyn Stt>),
             tts: choose_tts(settings).map(|engine| Rc::new(engine) as Rc<dyn Tts>),
-            llm: Err(EngineError::Missing(String::from(
-                "no language model is set: the box answers by its own rules; set CLAUDE_API_KEY or OPENAI_API_KEY",
-            ))),
+            llm: super::llm::choice::members(&settings.llm, outbound).map(|mut all| all.remove(0)),
         }
     }
 

@@ -103,6 +103,22 @@ impl Language {
     }
 }
 
+impl Intent {
+    /// Whether this is talk that a model does better, where there is one: no rule of ours but
+    /// manners, a yes to nothing, or a question that only looks like one for the memory.
+    pub fn is_talk(&self, text: &str) -> bool {
+        match self {
+            Intent::Plain(kind) => matches!(
+                kind,
+                Kind::Yes | Kind::No | Kind::Greeting | Kind::Thanks | Kind::Farewell
+            ),
+            Intent::Recall(question) => question == text.trim(),
+            Intent::Unknown => true,
+            _ => false,
+        }
+    }
+}
+
 /// `None` when the varying part makes no sense for the rule: the next rule is tried.
 fn intent(kind: Kind, part: Option<&str>) -> Option<Intent> {
     match (kind, part) {

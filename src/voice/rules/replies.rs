@@ -31,6 +31,36 @@ pub fn not_understood(language: Language) -> String {
     )
 }
 
+/// Before the first word of a model's answer.
+pub fn model_away(language: Language) -> String {
+    pick(
+        language,
+        "I cannot reach the language model right now. I kept your question; please ask again in a moment.",
+        "我现在连不上语言模型。您的问题已经记下，请过一会儿再问一次。",
+    )
+}
+
+/// After some words of a model's answer.
+pub fn model_broke_off(language: Language) -> String {
+    pick(
+        language,
+        "The rest of the answer did not come: the connection to the language model broke off.",
+        "后面的回答没有收到：和语言模型的连接断了。",
+    )
+}
+
+pub fn model_refused(language: Language) -> String {
+    pick(
+        language,
+        "The language model does not want to answer that.",
+        "语言模型不愿意回答这个问题。",
+    )
+}
+
+pub fn model_silent(language: Language) -> String {
+    pick(language, "I have no answer to that.", "这个我没有答案。")
+}
+
 pub fn thanks(language: Language) -> String {
     pick(language, "You are welcome.", "不客气。")
 }

@@ -11,6 +11,7 @@ use crate::voice::recall::estimated_tokens;
 
 pub mod anthropic;
 mod call;
+pub mod choice;
 pub mod openai;
 
 pub use call::Way;
