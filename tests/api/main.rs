@@ -30,7 +30,7 @@ fn every_wrong_input_is_refused_with_the_name_of_the_field() {
 }
 
 #[test]
-fn a_streamed_answer_comes_as_start_token_and_done() {
+fn a_streamed_answer_comes_as_start_token_sentences_and_done() {
     let house = House::start();
     let text = events(&house, r#"{"message":"你好","stream":true}"#);
     let order: Vec<&str> = text
@@ -38,7 +38,8 @@ fn a_streamed_answer_comes_as_start_token_and_done() {
         .filter_map(|line| line.strip_prefix("event:"))
         .map(str::trim)
         .collect();
-    assert_eq!(order, ["start", "token", "done"], "{text}");
+    let expected = ["start", "token", "sentence", "sentence", "done"];
+    assert_eq!(order, expected, "{text}");
     assert!(text.contains("喜鹊"), "{text}");
     assert!(text.contains("local-rules"), "{text}");
 }
