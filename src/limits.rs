@@ -29,6 +29,14 @@ pub const BODIES_BUFFERED_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// An answer that makes no progress is reset.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+// One multipart/form-data body; 400.
+pub const MULTIPART_PARTS_MAX: usize = 32;
+pub const MULTIPART_HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Of a field's and a file's name.
+pub const MULTIPART_NAME_CHARS_MAX: usize = 255;
+/// Text before the first boundary, which nobody reads.
+pub const MULTIPART_PREAMBLE_BYTES_MAX: usize = 4 * 1024;
+
 // Connections.
 /// Oldest idle closed, then 503.
 pub const HTTP_CONNECTIONS_MAX: usize = 512;
@@ -312,6 +320,18 @@ pub const SYNTHESIZE_CHARS_MAX: usize = 2_000;
 pub const DECODE_ON_LOOP_BYTES_MAX: usize = 64 * 1024;
 /// Sound being decoded at a time; one more is answered 503.
 pub const DECODES_MAX: usize = 4;
+/// Streams of compressed sound being decoded at a time, each on a thread; one more is "busy".
+pub const STREAM_DECODES_MAX: usize = 16;
+/// Bytes pushed into a decoder of a stream and not yet taken by it; more is refused.
+pub const DECODE_PUSHED_BYTES_MAX: usize = 1024 * 1024;
+/// Samples decoded ahead of whoever takes them; the decoder waits.
+pub const DECODED_AHEAD_SAMPLES: usize = 64 * 1024;
+/// Packets in a row without any sound; then the file counts as damaged.
+pub const DECODE_EMPTY_PACKETS_MAX: u32 = 2_000;
+/// Work on one sound, beside half of its length; then it counts as damaged.
+pub const DECODE_WORK_MAX: Duration = Duration::from_secs(10);
+/// Of a decoder's thread.
+pub const DECODE_STACK_BYTES: usize = 1024 * 1024;
 /// Sound of a client that waits for the listener; more ends the listening with an error.
 pub const CLIENT_SOUND_BUFFERED: Duration = Duration::from_secs(10);
 /// Text of one `/ws` message; close 1009.

@@ -48,6 +48,8 @@ const CRATE_DOORS: &[(&str, &[&str])] = &[
     ("cpal", &["audio/"]),
     ("rtrb", &["audio/"]),
     ("earshot", &["audio/"]),
+    ("symphonia", &["audio/"]),
+    ("opus_decoder", &["audio/"]),
     ("ureq", &["outbound/"]),
     ("tiny_http", &["ops/"]),
     ("env_logger", &["ops/"]),

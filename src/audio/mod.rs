@@ -12,6 +12,7 @@ mod capture;
 mod check;
 #[cfg(feature = "audio")]
 mod cpal_backend;
+pub mod decode;
 pub mod earcon;
 pub mod endpoint;
 mod engine;

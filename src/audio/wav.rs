@@ -29,6 +29,12 @@ pub struct Sound {
     pub rate_hz: u32,
 }
 
+impl Sound {
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.samples.len() as f64 / f64::from(self.rate_hz.max(1)))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WavError {
     /// No RIFF/WAVE at all.
@@ -42,12 +48,22 @@ pub enum WavError {
     },
 }
 
+/// How the samples of a file lie in it.
 #[derive(Clone, Copy, Debug)]
-struct Format {
+pub(super) struct Format {
     coding: Coding,
     channels: usize,
-    rate_hz: u32,
+    pub(super) rate_hz: u32,
     sample_bytes: usize,
+}
+
+/// Where the sound of a file begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) format: Format,
+    pub(super) at: usize,
+    /// `None` when the writer could not know it.
+    pub(super) bytes: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,26 +84,37 @@ pub fn decode_speech(bytes: &[u8], max: Duration) -> Result<Vec<i16>, WavError> 
 
 /// PCM of 8, 16, 24 or 32 bits or float of 32 or 64, up to 8 channels mixed to one, at its own rate.
 pub fn decode(bytes: &[u8], max: Duration) -> Result<Sound, WavError> {
-    let (format, data) = find_sound(bytes)?;
-    let frame_bytes = format.sample_bytes * format.channels;
-    let frames = data.len() / frame_bytes;
+    let start = find_sound(bytes)?;
+    let format = start.format;
+    let body = &bytes[start.at..];
+    let data = &body[..start.bytes.unwrap_or(body.len()).min(body.len())];
+    let frames = data.len() / format.frame_bytes();
     if frames as u128 * 1000 > max.as_millis() * u128::from(format.rate_hz) {
         return Err(WavError::TooLong { max });
     }
-    let samples = data
-        .chunks_exact(frame_bytes)
-        .map(|frame| {
-            let sum: i32 = frame
-                .chunks_exact(format.sample_bytes)
-                .map(|sample| i32::from(sample_of(format.coding, sample)))
-                .sum();
-            (sum / format.channels as i32) as i16
-        })
-        .collect();
     Ok(Sound {
-        samples,
+        samples: format.mix(data),
         rate_hz: format.rate_hz,
     })
+}
+
+impl Format {
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.sample_bytes * self.channels
+    }
+
+    /// Whole frames into mono samples; a rest is left out.
+    pub(super) fn mix(&self, data: &[u8]) -> Vec<i16> {
+        data.chunks_exact(self.frame_bytes())
+            .map(|frame| {
+                let sum: i32 = frame
+                    .chunks_exact(self.sample_bytes)
+                    .map(|sample| i32::from(sample_of(self.coding, sample)))
+                    .sum();
+                (sum / self.channels as i32) as i16
+            })
+            .collect()
+    }
 }
 
 /// A whole file of mono samples.
@@ -124,7 +151,8 @@ pub fn repaired_header(start: &[u8], file_bytes: u64) -> Option<[u8; HEADER_BYTE
     (same_kind && *start != right).then_some(right)
 }
 
-fn find_sound(bytes: &[u8]) -> Result<(Format, &[u8]), WavError> {
+/// Reads up to the first sample; [`WavError::Incomplete`] when the bytes do not go so far.
+pub(super) fn find_sound(bytes: &[u8]) -> Result<Start, WavError> {
     if bytes.len() < 12 || !matches!(&bytes[..4], b"RIFF" | b"RF64") || &bytes[8..12] != b"WAVE" {
         return Err(WavError::NotWav);
     }
@@ -143,8 +171,11 @@ fn find_sound(bytes: &[u8]) -> Result<(Format, &[u8]), WavError> {
                     format.ok_or(WavError::Incomplete("the format comes after the sound"))?;
                 // A program that writes to a pipe cannot fill in the length.
                 let unknown = claimed == 0 || claimed >= 0x7FFF_0000;
-                let data = if unknown { body } else { &body[..length] };
-                return Ok((format, data));
+                return Ok(Start {
+                    format,
+                    at: bytes.len() - body.len(),
+                    bytes: (!unknown).then_some(claimed as usize),
+                });
             }
             _ => {}
         }
