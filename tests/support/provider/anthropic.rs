@@ -275,6 +275,9 @@ fn text_block(out: &mut Out, reply: &Reply, index: usize) -> bool {
                 }),
             );
         }
+        if !goes_on {
+            return false;
+        }
         std::thread::sleep(reply.pause);
         goes_on = goes_on
             && out.event(

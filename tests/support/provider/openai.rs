@@ -411,6 +411,9 @@ pub fn chat(shared: &Shared, number: usize, out: &mut Out) -> bool {
         {
             return out.event(None, &error_body(kind, "it broke")) && out.end();
         }
+        if !goes_on {
+            return false;
+        }
         std::thread::sleep(reply.pause);
         goes_on = goes_on && out.event(None, &chunk(json!({"content": piece}), Value::Null));
     }
