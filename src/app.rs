@@ -143,6 +143,7 @@ impl App {
             authority: tls.as_ref().and_then(authority_certificate),
             label: config.word("HOSTNAME_LABEL").to_owned(),
             settings: settings.clone(),
+            web_dir: web_dir(config)?,
         });
         let mut router = Router::default();
         voice.routes(&mut router);
@@ -369,6 +370,13 @@ fn authority_certificate(tls: &Tls) -> Option<AuthorityCertificate> {
     Some(AuthorityCertificate {
         der: tls.authority_der()?.to_vec(),
         fingerprint: tls.fingerprint(),
+    })
+}
+
+fn web_dir(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    crate::house::web_dir(config.path("WEB_DIR")).map_err(|why| StartError::Setting {
+        name: "WEB_DIR",
+        why,
     })
 }
 

@@ -1,257 +1,198 @@
-// The first page: pair this device, type or hold to talk, read and hear the answer.
+// The shell: which view is shown, how the connection is, what waits, what rings.
 
-import { Link } from "/link.js";
-import { Player, canListen, listen, unlock } from "/sound.js";
-import { fill, word } from "/words.js";
+import { ask } from "./api.js";
+import { h, toast } from "./dom.js";
+import { showTheme } from "./prefs.js";
+import { talk } from "./talk.js";
+import { unsent } from "./unsent.js";
+import { counted, fill, word } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const link = new Link();
-const player = new Player();
+const $ = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/** First word of the address behind `#/`; the element is `magpie-` and its name. A second word is
+ * handed to the element of `inner`. @type {Record<string, {title: string, inner?: string, parent?: string}>} */
+const VIEWS = {
+  talk: { title: "app" },
+  memories: { title: "nav_memories" },
+  conversations: { title: "nav_conversations", inner: "conversation" },
+  timers: { title: "nav_timers" },
+  more: { title: "nav_more" },
+  queue: { title: "nav_queue", parent: "more" },
+  box: { title: "nav_box", parent: "more" },
+  settings: { title: "nav_settings", parent: "more" },
+  devices: { title: "nav_devices", parent: "settings" },
+};
+
+/** What the page knows of this device and the box. @type {{role: string, claimed: boolean, https_port: number | null, name: string, device_id?: string | null}} */
+export let session = { role: "nobody", claimed: true, https_port: null, name: "magpie" };
 
 fill(document);
-$("text").placeholder = word("message");
+showTheme();
+showConnection("connecting");
 start();
 
 async function start() {
-  showConnection("connecting");
-  const session = await ask("GET", "/api/v1/session").catch(() => null);
-  if (!session) {
+  const claim = new URLSearchParams(location.hash.slice(1)).get("claim");
+  // The code is good once and belongs into no history.
+  if (claim) history.replaceState(null, "", location.pathname);
+  try {
+    session = await ask("GET", "/api/v1/session");
+  } catch {
+    // Opened without the box: what was kept of the page works, and recordings wait here.
+    if (localStorage.getItem("paired")) return open();
     showConnection("closed");
-    setTimeout(start, 2000);
+    setTimeout(start, 3000);
     return;
   }
-  $("secure-hint").hidden = window.isSecureContext || !session.https_port;
-  const code = new URLSearchParams(location.hash.slice(1)).get("claim");
-  if (code) history.replaceState(null, "", location.pathname);
-  if (session.role === "nobody") showPairing(session, code);
-  else showTalk();
+  if (session.role === "nobody" || claim) await showPairing(claim);
+  else open();
 }
 
-/** Asks the API; a refusal is thrown with the server's own sentence. */
-async function ask(method, path, body) {
-  const headers = body ? { "Content-Type": "application/json" } : {};
-  const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-  const told = await answer.json();
-  if (!told.success) throw new Error(told.error.message);
-  return told.data;
-}
-
-// Pairing.
-
-function showPairing(session, code) {
+/** @param {string | null} code */
+async function showPairing(code) {
   showConnection("unpaired");
-  $("pair").hidden = false;
-  $("pair-help").textContent = word(session.claimed ? "pair_member" : "pair_claim");
-  $("show-code").hidden = session.claimed;
-  $("code").value = code ?? "";
-  $("device-name").value = word(/Mobi/.test(navigator.userAgent) ? "name_phone" : "name_computer");
-  (code ? $("device-name") : $("code")).focus();
+  document.body.classList.add("bare");
+  $("nav").hidden = true;
+  await import("./el/magpie-pair.js");
+  const pair = h("magpie-pair", { session, code: code ?? "" });
+  pair.addEventListener("paired", () => location.reload());
+  $("main").replaceChildren(pair);
 }
 
-$("pair").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  $("pair-error").textContent = "";
-  try {
-    await ask("POST", "/api/v1/pair", { code: $("code").value, name: $("device-name").value });
-    $("pair").hidden = true;
-    showTalk();
-  } catch (error) {
-    $("pair-error").textContent = error.message;
-    $("code").select();
+async function open() {
+  localStorage.setItem("paired", "1");
+  document.body.classList.remove("bare");
+  $("nav").hidden = false;
+  await import("./el/magpie-talk.js");
+  $("main").replaceChildren(h("magpie-talk", { session }));
+  addEventListener("hashchange", route);
+  await route();
+  talk.start();
+  import("./el/magpie-ringing.js").then(() => document.body.append(h("magpie-ringing")));
+  keepShell();
+}
+
+addEventListener("unpaired", () => {
+  if (!document.body.classList.contains("bare") && session.role !== "nobody") {
+    localStorage.removeItem("paired");
+    location.reload();
   }
 });
 
-$("show-code").addEventListener("click", async () => {
-  $("pair-error").textContent = "";
-  try {
-    await ask("POST", "/api/v1/pair/code");
-    $("pair-help").textContent = word("pair_shown");
-    $("code").focus();
-  } catch (error) {
-    $("pair-error").textContent = error.message;
+// Views.
+
+let shown = "";
+
+async function route() {
+  const [name = "talk", id = ""] = location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
+  const view = VIEWS[name] ?? VIEWS.talk;
+  const known = name in VIEWS ? name : "talk";
+  const element = id && view.inner ? view.inner : known;
+  const main = $("main");
+  const isFirst = shown === "";
+  const path = `${known}/${id}`;
+  if (shown === path) return;
+  shown = path;
+  // Going back closes what stands above a view; what rings stays.
+  for (const dialog of document.querySelectorAll("body > dialog[open]")) /** @type {HTMLDialogElement} */ (dialog).close();
+  for (const link of document.querySelectorAll("#nav a")) {
+    const target = link.getAttribute("href")?.slice(2);
+    const isHere = target === known || (target === "more" && (view.parent === "more" || known === "devices")) || (target === "settings" && known === "devices");
+    if (isHere && !link.classList.contains("brand")) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
-});
-
-// Talking.
-
-let answering = null;
-let stream = 0;
-let turn = null;
-let silenced = null;
-let isBusy = false;
-player.onidle = showStop;
-
-function showTalk() {
-  $("talk").hidden = false;
-  $("controls").hidden = false;
-  $("hold").hidden = !canListen();
-  link.open();
-  $("text").focus();
+  const parent = id && view.inner ? known : view.parent;
+  const back = $("back");
+  back.hidden = !parent;
+  back.classList.toggle("narrow", parent === "more");
+  if (parent) back.setAttribute("href", `#/${parent}`);
+  /** @type {HTMLElement} */ (document.querySelector("header img")).hidden = Boolean(parent);
+  setTitle(word(view.title));
+  if (element !== "talk") await import(`./el/magpie-${element}.js`);
+  if (shown !== path) return;
+  const current = /** @type {any} */ (main.lastElementChild);
+  if (current?.localName === `magpie-${element}` && current.show) return current.show(id);
+  // The talk stays, with its words and its place; the other views are made anew.
+  const talking = /** @type {HTMLElement} */ (main.querySelector("magpie-talk"));
+  for (const child of [...main.children]) if (child !== talking) child.remove();
+  talking.hidden = element !== "talk";
+  if (element !== "talk") main.append(h(`magpie-${element}`, { session, ...(id ? { item: id } : {}) }));
+  main.scrollTop = 0;
+  if (!isFirst) main.focus({ preventScroll: true });
 }
 
-link.addEventListener("open", () => showConnection("open"));
-link.addEventListener("closed", () => {
-  showConnection("closed");
-  isBusy = false;
-  endHold();
-  finish();
-});
-link.addEventListener("sound", ({ detail }) => {
-  if (turn !== silenced) player.play(detail);
-});
-link.addEventListener("message", ({ detail }) => on[detail.type]?.(detail));
-
-const on = {
-  state(told) {
-    $("state").textContent = told.state === "idle" ? "" : word(`state_${told.state}`);
-    isBusy = ["thinking", "speaking", "transcribing"].includes(told.state);
-    showStop();
-  },
-  transcript(told) {
-    if (told.text) say("mine", told.text);
-  },
-  token(told) {
-    if (told.turn === silenced) return;
-    turn = told.turn;
-    answering ??= say("box", "");
-    answering.append(told.text);
-    scroll();
-  },
-  audio_begin(told) {
-    turn = told.turn;
-    player.begin(told.rate);
-  },
-  turn_done(told) {
-    if (told.interrupted && answering) note(answering, word("interrupted"));
-    finish();
-  },
-  memory_saved(told) {
-    note(answering ?? $("messages").lastElementChild, word("remembered", { title: told.title }));
-  },
-  error(told) {
-    say("error", told.message);
-    finish();
-  },
-};
-
-$("ask").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = $("text").value.trim();
-  if (!text || !link.isOpen) return;
-  unlock();
-  interrupt();
-  say("mine", text);
-  link.send({ type: "text", text });
-  $("text").value = "";
-});
-
-$("text").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("ask").requestSubmit();
-});
-
-$("stop").addEventListener("click", interrupt);
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") interrupt();
-});
-
-/** Silent at once here, whatever is still on its way from the box. */
-function interrupt() {
-  player.flush();
-  if (answering || turn !== null) {
-    silenced = turn;
-    link.send({ type: "interrupt", reason: "user" });
-  }
-  finish();
+/** @param {string} title */
+function setTitle(title) {
+  $("title").textContent = title;
+  document.title = title === word("app") ? title : `${title} · ${word("app")}`;
 }
 
-function finish() {
-  answering = null;
-  showStop();
-}
+addEventListener("title", (event) => setTitle(/** @type {CustomEvent} */ (event).detail));
 
-// Holding to talk: a press opens the microphone, letting go ends the question.
+// Connection and what waits.
 
-let holding = null;
-
-async function beginHold() {
-  if (holding || !link.isOpen) return;
-  const mine = { ended: false, close: null, sequence: 0, stream: 0 };
-  holding = mine;
-  $("hold").setAttribute("aria-pressed", "true");
-  interrupt();
-  try {
-    mine.stream = stream = (stream % 65535) + 1;
-    link.send({ type: "audio_start", stream, format: "s16le", rate: 16000, endpoint: "client", mode: "chat" });
-    const close = await listen((samples) => link.sendSound(mine.stream, mine.sequence++, samples));
-    mine.close = close;
-    if (mine.ended) close();
-  } catch (error) {
-    link.send({ type: "audio_end", stream: mine.stream, cancel: true });
-    say("error", word("no_microphone", { why: error.message }));
-    endHold();
-  }
-}
-
-function endHold() {
-  if (!holding) return;
-  const mine = holding;
-  holding = null;
-  mine.ended = true;
-  $("hold").setAttribute("aria-pressed", "false");
-  mine.close?.();
-  // A press that ended before the microphone was open said nothing.
-  link.send({ type: "audio_end", stream: mine.stream, cancel: mine.sequence === 0 });
-}
-
-$("hold").addEventListener("pointerdown", (event) => {
-  if (event.button !== 0) return;
-  $("hold").setPointerCapture(event.pointerId);
-  beginHold();
+talk.link.addEventListener("open", () => {
+  showConnection("open");
+  countWaiting();
 });
-for (const type of ["pointerup", "pointercancel"]) $("hold").addEventListener(type, endHold);
-$("hold").addEventListener("contextmenu", (event) => event.preventDefault());
-$("hold").addEventListener("keydown", (event) => {
-  if ((event.key === " " || event.key === "Enter") && !event.repeat) {
-    event.preventDefault();
-    beginHold();
-  }
-});
-$("hold").addEventListener("keyup", (event) => {
-  if (event.key === " " || event.key === "Enter") endHold();
-});
+talk.link.addEventListener("closed", () => showConnection("closed"));
 
-// Drawing.
-
-function say(kind, text) {
-  $("empty").hidden = true;
-  const line = document.createElement("li");
-  line.className = kind;
-  line.textContent = text;
-  $("messages").append(line);
-  while ($("messages").childElementCount > 200) $("messages").firstElementChild.remove();
-  scroll();
-  return line;
-}
-
-function note(line, text) {
-  const small = document.createElement("small");
-  small.textContent = text;
-  line?.append(small);
-  scroll();
-}
-
-function scroll() {
-  const main = document.querySelector("main");
-  main.scrollTop = main.scrollHeight;
-}
-
-function showStop() {
-  $("stop").hidden = !isBusy && !player.isPlaying;
-}
-
+/** @param {string} state */
 function showConnection(state) {
   $("connection").dataset.state = state;
-  $("connection").textContent = word(`connection_${state}`);
+  /** @type {HTMLElement} */ ($("connection").firstElementChild).textContent = word(`connection_${state}`);
+}
+
+let onBox = 0;
+
+async function countWaiting() {
+  try {
+    const { queue } = await ask("GET", "/health");
+    onBox = (queue?.pending ?? 0) + (queue?.failed ?? 0);
+  } catch {
+    // Not reached: what was known last stands.
+  }
+  showBadge();
+}
+
+function showBadge() {
+  const count = unsent.count + onBox;
+  $("badge").hidden = count === 0;
+  $("badge").replaceChildren(h("b", {}, counted("waiting", count)));
+}
+
+unsent.addEventListener("change", showBadge);
+talk.addEventListener("job", countWaiting);
+addEventListener("queue", countWaiting);
+setInterval(() => {
+  if (document.visibilityState === "visible" && talk.link.isOpen) countWaiting();
+}, 30000);
+
+// Said aloud by a screen reader, once.
+talk.addEventListener("said", (event) => {
+  $("said").textContent = /** @type {CustomEvent} */ (event).detail;
+});
+
+// The page on the phone, for when the box is away; a new one is taken when a person says so.
+
+async function keepShell() {
+  if (!("serviceWorker" in navigator) || !window.isSecureContext) return;
+  try {
+    const kept = await navigator.serviceWorker.register("/sw.js");
+    const offer = (/** @type {ServiceWorker | null} */ worker) => {
+      if (!worker || !navigator.serviceWorker.controller) return;
+      const take = () => worker.state === "installed" && toast(word("new_version"), h("button", { type: "button", onclick: () => worker.postMessage("now") }, word("reload")));
+      take();
+      worker.addEventListener("statechange", take);
+    };
+    offer(kept.waiting);
+    kept.addEventListener("updatefound", () => offer(kept.installing));
+    let hadOne = Boolean(navigator.serviceWorker.controller);
+    navigator.serviceWorker.addEventListener("controllerchange", () => {
+      if (hadOne) location.reload();
+      hadOne = true;
+    });
+  } catch {
+    // A browser that allows none shows the page only while the box is there.
+  }
 }

@@ -78,6 +78,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(DOOR, "HOSTNAME_LABEL", Kind::HostLabel, "magpie", "Name of the box: it answers to NAME and NAME.local."),
     Setting::new(DOOR, "TLS_CERT_FILE", Kind::Path, "", "PEM certificate chain to use instead of the box's own; wants TLS_KEY_FILE."),
     Setting::new(DOOR, "TLS_KEY_FILE", Kind::Path, "", "PEM private key of TLS_CERT_FILE."),
+    Setting::new(DOOR, "WEB_DIR", Kind::Path, "", "Folder with a page of your own to serve in place of the built-in one."),
     Setting::new(DOOR, "ALLOWED_ORIGINS", Kind::Origins, "", "Sites whose pages may call the box from a browser.").reloads(),
     Setting::new(DOOR, "TRUST_PROXY", Kind::Networks, "", "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.").reloads(),
     Setting::new(DOOR, "RATE_LIMIT", Kind::Int(0, 1_000_000), "60", "Calls a minute for each client; 0 for no limit."),

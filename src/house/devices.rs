@@ -122,11 +122,13 @@ pub(super) async fn new_code(house: House, mut request: Request) -> Answer {
         code: digits,
         valid_for,
     } = &code;
+    let url = house.pairing_url(&code);
     success(json!({
         "code": digits,
         "admin": admin,
         "valid_for_s": valid_for.as_secs(),
-        "url": house.pairing_url(&code),
+        "url": url,
+        "qr": super::qr::rows(&url),
     }))
     .map(|answer| answer.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
 }

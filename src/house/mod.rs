@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ pub mod settings;
 mod trust;
 
 pub use gate::Gate;
+pub use pages::web_dir;
 pub use settings::Settings;
 
 /// What the wiring hands to the room.
@@ -34,6 +36,8 @@ pub struct HouseParts {
     /// `HOSTNAME_LABEL`.
     pub label: String,
     pub settings: Settings,
+    /// `WEB_DIR`: serves this folder in place of the page that is built in.
+    pub web_dir: Option<PathBuf>,
 }
 
 /// The certificate that phones are asked to trust.
@@ -68,7 +72,7 @@ impl House {
     }
 
     pub fn routes(&self, router: &mut Router) {
-        pages::routes(router);
+        pages::routes(router, self);
         trust::routes(router, self);
         settings::api::routes(router, &self.0.settings);
         let mut add = |method, pattern, access, handler: devices::Handler| {

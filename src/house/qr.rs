@@ -1,4 +1,4 @@
-//! A QR code (ISO/IEC 18004) for a terminal: two modules a character cell.
+//! A QR code (ISO/IEC 18004) for a terminal, two modules a character cell, and for the page.
 
 use qrcodegen::{QrCode, QrCodeEcc};
 
@@ -26,6 +26,16 @@ pub fn terminal(text: &str) -> Option<String> {
     Some(picture)
 }
 
+/// Rows of `0` (light) and `1` (dark) without the light border; `None` when the text does not fit.
+pub fn rows(text: &str) -> Option<Vec<String>> {
+    let code = QrCode::encode_text(text, QrCodeEcc::Medium).ok()?;
+    let row = |y| {
+        let cells = (0..code.size()).map(|x| if code.get_module(x, y) { '1' } else { '0' });
+        cells.collect()
+    };
+    Some((0..code.size()).map(row).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +56,19 @@ mod tests {
                 };
                 assert_eq!(is_light, !code.get_module(x, y), "module {x}, {y}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_are_square_and_hold_the_three_finder_patterns() {
+        let rows = rows("http://192.168.1.9:8080/#claim=123456").expect("fits");
+        let last = rows.len() - 7;
+        assert!(rows.iter().all(|row| row.len() == rows.len()));
+        for (x, y) in [(0, 0), (last, 0), (0, last)] {
+            let corner: Vec<&str> = rows[y..y + 7].iter().map(|row| &row[x..x + 7]).collect();
+            assert_eq!(corner[0], "1111111");
+            assert_eq!(corner[1], "1000001");
+            assert_eq!(corner[3], "1011101");
         }
     }
 

@@ -10,6 +10,11 @@ use crate::server::{Access, HeaderValue, HttpError, Method, Response, Router, St
 
 const PAGE: &str = include_str!("../../web/trust.html");
 
+/// As other pages, but this one may also try the secure port of the same box, to say whether
+/// the certificate is trusted.
+const POLICY: &str = "default-src 'self'; connect-src 'self' https:; object-src 'none'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
 pub(super) fn routes(router: &mut Router, house: &House) {
     let mut add = |path, answer: fn(&AuthorityCertificate, &str) -> Response| {
         let house = house.clone();
@@ -26,9 +31,14 @@ pub(super) fn routes(router: &mut Router, house: &House) {
     add("/magpie.mobileconfig", profile);
 }
 
-fn page(authority: &AuthorityCertificate, _label: &str) -> Response {
-    let text = PAGE.replace("{{fingerprint}}", &escaped(&authority.fingerprint));
-    Response::html(StatusCode::OK, text)
+fn page(authority: &AuthorityCertificate, label: &str) -> Response {
+    let text = PAGE
+        .replace("{{fingerprint}}", &escaped(&authority.fingerprint))
+        .replace("{{label}}", &escaped(label));
+    Response::html(StatusCode::OK, text).with(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    )
 }
 
 fn certificate(authority: &AuthorityCertificate, label: &str) -> Response {

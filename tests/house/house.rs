@@ -173,6 +173,7 @@ async fn build(
         }),
         label: String::from("magpie"),
         settings,
+        web_dir: None,
     });
     let mut router = Router::default();
     voice.routes(&mut router);

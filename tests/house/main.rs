@@ -1,11 +1,8 @@
-//! Claiming, pairing and revoking over HTTP; the ops listener while the loop is stuck; the page
-//! in a real browser.
+//! Claiming, pairing and revoking over HTTP; the ops listener while the loop is stuck.
 
 mod house;
 
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use house::{House, PATIENCE, call};
@@ -228,41 +225,4 @@ fn ops_refuses_bodies_foreign_hosts_and_unknown_paths_and_goes_on() {
         .collect();
     assert_eq!(ops("GET", "/live", &[]), 200);
     drop(kept);
-}
-
-#[test]
-fn the_page_pairs_types_talks_and_shows_the_answers() {
-    if std::env::var_os("MAGPIE_SKIP_PAGES").is_some() {
-        return;
-    }
-    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages");
-    assert!(
-        pages.join("node_modules/playwright-core").exists(),
-        "run `npm ci` in tests/pages first, or set MAGPIE_SKIP_PAGES=1"
-    );
-    let (folder, house) = fresh(AuthMode::Strict);
-    let spoken = folder.path().join("spoken.wav");
-    let script = "flite -voice slt -t \"$1\" -o \"$2.flite.wav\" && sox \"$2.flite.wav\" -r 48000 \"$2\" pad 0.6 8";
-    let said = Command::new("sh")
-        .args(["-c", script, "say", "where is the spare key"])
-        .arg(&spoken)
-        .status()
-        .expect("a shell");
-    assert!(said.success());
-    let shots = std::env::var_os("MAGPIE_SCREENSHOTS").unwrap_or(folder.path().into());
-    let driven = Command::new("node")
-        .arg("page.js")
-        .current_dir(&pages)
-        .env("PAGE", format!("http://localhost:{}", house.http.port()))
-        .env("CODE", house.code.as_deref().expect("unclaimed"))
-        .env("SPOKEN", &spoken)
-        .env("SHOTS", shots)
-        .output()
-        .expect("node is installed");
-    assert!(
-        driven.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&driven.stdout),
-        String::from_utf8_lossy(&driven.stderr)
-    );
 }
