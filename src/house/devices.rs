@@ -128,7 +128,7 @@ pub(super) async fn new_code(house: House, mut request: Request) -> Answer {
         "admin": admin,
         "valid_for_s": valid_for.as_secs(),
         "url": url,
-        "qr": super::qr::rows(&url),
+        "qr": super::qr::rows(&url).unwrap_or_default(),
     }))
     .map(|answer| answer.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
 }

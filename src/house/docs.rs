@@ -56,7 +56,7 @@ pub const DOCS: &[Doc] = &[
         .examples(&[Try("/api/v1/devices")]),
     Doc::post("/api/v1/devices/code", "A code for one more device")
         .takes(&[(JSON, "{ admin?: bool }")])
-        .answers(&[(JSON, "data { code: text, admin: bool, valid_for_s: int, url: text # to be opened on the device; the code is behind the # \n }")])
+        .answers(&[(JSON, "data { code: text, admin: bool, valid_for_s: int, url: text # to be opened on the device; the code is behind the # \n qr: [text] # the url as a QR code, a row each: 0 light, 1 dark\n }")])
         .errors(&["CONFLICT", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/devices/code").with(r#"{"admin":false}"#)]),
     Doc::delete("/api/v1/devices/{id}", "Take a device away; its sockets end at once")

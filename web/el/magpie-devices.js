@@ -69,7 +69,7 @@ class Devices extends HTMLElement {
         {},
         h("div.head", {}, h("h2", { id: "code-title" }, word("device_add")), iconButton("close", word("close"), { onclick: () => dialog.close() })),
         h("p", {}, word("device_add_text")),
-        told.qr && qr(told.qr),
+        told.qr?.length > 0 && qr(told.qr),
         h("p.code", {}, `${told.code.slice(0, 3)} ${told.code.slice(3)}`),
         h("p.small.quiet.middle", {}, told.url.replace(/#.*/, "")),
         left,
