@@ -201,6 +201,45 @@ pub const SEARCH_CANDIDATES_MAX: usize = 200;
 pub const MEMORY_TAGS_MAX: usize = 32;
 /// 400.
 pub const TAG_CHARS_MAX: usize = 64;
+/// Entries of one list of a memory's details, and characters of one entry; 400.
+pub const DETAIL_ENTRIES_MAX: usize = 32;
+pub const DETAIL_CHARS_MAX: usize = 500;
+/// Tags made by hand; 409. Those that memories bring along come on top.
+pub const TAGS_MAX: usize = 2_000;
+/// Of a conversation that a model reads at once; the rest waits for the next look.
+pub const ORGANIZE_CHARS_MAX: usize = 12_000;
+/// Of what a model answers to filing; more is refused.
+pub const ORGANIZE_TOKENS_MAX: u32 = 4_096;
+pub const ORGANIZE_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Memories that one look at a conversation may file.
+pub const ORGANIZE_MEMORIES_MAX: usize = 5;
+/// One call of a model for filing.
+pub const ORGANIZE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Conversations that one look finds idle; the others come at the next.
+pub const ORGANIZE_CONVERSATIONS: usize = 20;
+/// How often idle conversations, missing vectors and the daily summary are looked for.
+pub const FILING_INTERVAL: Duration = Duration::from_secs(30);
+/// A conversation that was unfiled for longer stays so.
+pub const FILING_BACK_DAYS: i64 = 30;
+/// Proposed memories that wait for a word; the oldest go first.
+pub const SUGGESTIONS_MAX: usize = 200;
+/// Vectors compared for one search; those of older memories are left out.
+pub const VECTORS_SCANNED_MAX: usize = 20_000;
+pub const VECTOR_DIMENSIONS_MAX: usize = 4_096;
+/// Best matches by meaning that are merged with those by words.
+pub const VECTOR_CANDIDATES_MAX: usize = 50;
+/// Texts of one call for vectors.
+pub const EMBED_BATCH_ROWS: usize = 32;
+/// A longer text's meaning is that of its beginning.
+pub const EMBED_TEXT_CHARS_MAX: usize = 4_000;
+pub const EMBED_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const EMBED_TIMEOUT: Duration = Duration::from_secs(30);
+/// A search waits so long for the meaning of its words, then goes by words alone.
+pub const EMBED_QUERY_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Notes and timers of a day that its summary tells one by one.
+pub const SUMMARY_NOTES_MAX: usize = 50;
+/// A conversation exported whole; 400.
+pub const EXPORT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Rows of one transaction of an import.
 pub const IMPORT_CHUNK_ROWS: usize = 500;
 /// Rows that one transaction forgets, so that other writes get their turn between.

@@ -37,6 +37,10 @@ pub const STEPS: &[Step] = &[
         name: "0005_models",
         sql: include_str!("sql/0005_models.sql"),
     },
+    Step {
+        name: "0006_memory",
+        sql: include_str!("sql/0006_memory.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -32,7 +32,7 @@ mod tests;
 
 pub use error::{OpenError, StoreError};
 pub use open::{Examined, examine, look, upgrade};
-pub use rusqlite::{Connection, OptionalExtension, Row, params};
+pub use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 pub use writer::{COMMIT_METRIC, QUEUE_METRIC, StoreHealth};
 
 use answers::{Answers, Deliver};

@@ -13,13 +13,20 @@ use crate::store::StoreError;
 
 pub mod context;
 pub mod conversations;
+#[cfg(test)]
+mod fact_tests;
+pub mod facts;
+pub mod filing;
 pub mod jobs;
 pub mod memories;
 pub mod search;
 pub mod settings;
+pub mod summaries;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 pub mod timers;
+pub mod vectors;
 
 impl From<rusqlite::Error> for VoiceError {
     fn from(error: rusqlite::Error) -> VoiceError {
@@ -58,7 +65,14 @@ pub(super) fn optional_json(
     }))
 }
 
+/// Where a recording's sound is answered.
+pub(super) fn audio_url(recording_id: &str) -> String {
+    format!("/api/v1/audio/{recording_id}")
+}
+
 /// Milliseconds of a column, written as RFC 3339.
+#[derive(Debug, serde::Deserialize)]
+#[serde(transparent)]
 pub(super) struct Time(pub i64);
 
 impl Serialize for Time {

@@ -146,6 +146,12 @@ pub struct Turn {
     pub conversation_id: String,
 }
 
+impl Turn {
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+}
+
 /// What a turn comes to, before it is stored.
 #[derive(Default)]
 pub(super) struct Reply {
@@ -322,6 +328,8 @@ impl Dialogue {
             Kind::Repeat => self.repeat(turn)?,
             Kind::List => self.list(language).await?,
             Kind::SummaryToday => self.summary_of_today(language).await?,
+            Kind::PrivateOn => Reply::says(self.private(true, turn).await?),
+            Kind::PrivateOff => Reply::says(self.private(false, turn).await?),
             Kind::ForgetEverything => self.ask_to_forget_everything(turn).await?,
             Kind::ClearConversation => self.ask(
                 turn,
@@ -355,7 +363,8 @@ impl Dialogue {
         let memory = NewMemory {
             conversation_id: Some(turn.conversation_id.clone()),
             recording_id: turn.question.recording.clone(),
-            ..NewMemory::plain(content, source, self.clock().wall())
+            wants_organizing: self.memories().has_model(),
+            ..NewMemory::told(content, source, self.clock().wall())
         };
         Reply {
             record: Some(memory),

@@ -53,6 +53,11 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data { id: id }")])
         .errors(ONE)
         .examples(&[Try("/api/v1/conversations/conv_0000000000000001").with(r#"{"summary":"Keys"}"#)]),
+    Doc::get("/api/v1/conversations/{id}/export", "A whole conversation as a file")
+        .query("format?: 'md'|'json'")
+        .answers(&[("text/markdown", ""), (JSON, "{ id: id, summary: text, messages: [Message], total: int, ... }")])
+        .errors(ONE)
+        .examples(&[Try("/api/v1/conversations/conv_0000000000000001/export?format=json"), Try("/api/v1/conversations/conv_ffffffffffffffff/export").status(404)]),
     Doc::delete("/api/v1/conversations/{id}", "Remove a conversation with its messages; memories made in it stay")
         .errors(ONE)
         .examples(&[Try("/api/v1/conversations/conv_0000000000000003")]),
@@ -67,6 +72,8 @@ pub const DOCS: &[Doc] = &[
         .takes(&[(JSON, "{ content: text # at most 64 kB
             title?: text|null, summary?: text|null, category?: text|null, tags?: [text]|null, importance?: 'high'|'normal'|'low'|null, pinned?: bool|null
             metadata?: object|null, source?: 'chat'|'manual'|'import'|'voice'|null, recorded_at?: time|null
+            key_points?: [text]|null, entities?: Entities|null, relations?: [Relation]|null, observations?: [Observation]|null
+            action_items?: [text]|null, sentiment?: 'positive'|'neutral'|'negative'|null, facts?: [Fact]|null
             organize?: bool|null # let a model file it, where there is one\n }")]).status(201)
         .answers(&[(JSON, "data Memory")])
         .errors(STORE)
@@ -93,7 +100,11 @@ pub const DOCS: &[Doc] = &[
         .errors(ONE)
         .examples(&[Try("/api/v1/memories/mem_0000000000000001"), Try("/api/v1/memories/mem_ffffffffffffffff").status(404)]),
     Doc::patch("/api/v1/memories/{id}", "Change a memory")
-        .takes(&[(JSON, "{ content?: text|null, title?: text|null, summary?: text|null, category?: text|null, tags?: [text]|null, importance?: 'high'|'normal'|'low'|null, pinned?: bool|null, archived?: bool|null, metadata?: object|null }")])
+        .takes(&[(JSON, "{ content?: text|null, title?: text|null, summary?: text|null, category?: text|null, tags?: [text]|null, importance?: 'high'|'normal'|'low'|null, pinned?: bool|null, archived?: bool|null, metadata?: object|null, recorded_at?: time|null
+            key_points?: [text]|null, entities?: Entities|null, relations?: [Relation]|null, observations?: [Observation]|null
+            action_items?: [text]|null, sentiment?: 'positive'|'neutral'|'negative'|null
+            facts?: [Fact]|null # what replaces what follows from these
+ }")])
         .answers(&[(JSON, "data Memory")])
         .errors(ONE)
         .examples(&[Try("/api/v1/memories/mem_0000000000000002").with(r#"{"pinned":true,"tags":["home","garden"]}"#)]),
@@ -103,9 +114,43 @@ pub const DOCS: &[Doc] = &[
         .examples(&[Try("/api/v1/memories/mem_0000000000000003")]),
     Doc::get("/api/v1/tags", "Tags by name")
         .query("limit?: int(1..200), offset?: int(0..)")
-        .answers(&[(JSON, "data { tags: [Tag], total: int }")])
+        .answers(&[(JSON, "data { tags: [Tag], total: int, limit: int, offset: int }")])
         .errors(STORE)
         .examples(&[Try("/api/v1/tags")]),
+    Doc::post("/api/v1/tags", "Make a tag")
+        .takes(&[(JSON, "{ name: text(1..64), color?: text|null # like #3B82F6\n }")]).status(201)
+        .answers(&[(JSON, "data Tag")])
+        .errors(&["CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/tags").with(r##"{"name":"garage","color":"#22C55E"}"##).status(201), Try("/api/v1/tags").with(r#"{"name":"garage","color":"green"}"#).status(400)]),
+    Doc::patch("/api/v1/tags/{id}", "Rename or recolour a tag, wherever it is carried")
+        .takes(&[(JSON, "{ name?: text|null, color?: text|null }")])
+        .answers(&[(JSON, "data Tag")])
+        .errors(&["NOT_FOUND", "CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/tags/tag_ffffffffffffffff").with(r#"{"name":"attic"}"#).status(404)]),
+    Doc::delete("/api/v1/tags/{id}", "Take a tag off all memories, which stay")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/tags/tag_ffffffffffffffff").status(404)]),
+    Doc::get("/api/v1/suggestions", "Memories that a model proposes (AUTO_MEMORY=ask), newest first")
+        .query("limit?: int(1..200), offset?: int(0..)")
+        .answers(&[(JSON, "data { suggestions: [Suggestion], total: int, limit: int, offset: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/suggestions")]),
+    Doc::post("/api/v1/suggestions/{id}/accept", "Keep a proposed memory")
+        .status(201)
+        .answers(&[(JSON, "data Memory")])
+        .errors(ONE)
+        .examples(&[Try("/api/v1/suggestions/mem_ffffffffffffffff/accept").status(404)]),
+    Doc::delete("/api/v1/suggestions/{id}", "Refuse a proposed memory")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/suggestions/mem_ffffffffffffffff").status(404)]),
+    Doc::get("/api/v1/private", "Whether the box files nothing by itself of what is said now")
+        .answers(&[(JSON, "data { private: bool }")])
+        .examples(&[Try("/api/v1/private")]),
+    Doc::put("/api/v1/private", "Switch private mode; it survives a restart")
+        .takes(&[(JSON, "{ private: bool }")])
+        .answers(&[(JSON, "data { private: bool }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/private").with(r#"{"private":true}"#), Try("/api/v1/private").with(r#"{"private":false}"#), Try("/api/v1/private").with("{}").status(400)]),
 
     // The box's own microphone and loudspeaker.
     Doc::get("/api/v1/device", "What the box's own endpoint does, and its sound card")
@@ -157,13 +202,21 @@ pub const SHAPES: &[Shape] = &[
     ("Conversation", "{ id: id, summary: text, created_at: time, updated_at: time, message_count: int, is_archived: bool }"),
     ("Message", "{ id: id, role: 'user'|'assistant', content: text, timestamp: time, tokens: int, interrupted?: bool
         spoken_chars?: int # how much of it was heard
-        model?: text, recording_id?: id, audio_url?: text }"),
+        model?: text, recording_id?: id, audio_url?: text
+        private?: bool # never filed by itself\n }"),
     ("Memory", "{ id: id, content: text, title: text, category: text, tags: [text], source: 'chat'|'manual'|'import'|'voice', importance: 'high'|'normal'|'low'
         pinned: bool, is_archived: bool, recall_count: int, created_at: time, updated_at: time, summary?: text, metadata?: any, conversation_id?: id, message_id?: id
-        recording_id?: id, recorded_at?: time, superseded_by?: id, last_recalled_at?: time, sentiment?: text, key_points?: any, entities?: any, relations?: any
-        observations?: any, action_items?: any, ... }"),
+        recording_id?: id, recorded_at?: time, superseded_by?: id, last_recalled_at?: time, sentiment?: text, key_points?: [text], entities?: Entities
+        relations?: [Relation], observations?: [Observation], action_items?: [text], facts?: [Fact], organized_at?: time, audio_url?: text }"),
+    ("Entities", "{ people?: [text], products?: [text], companies?: [text], locations?: [text], concepts?: [text] }"),
+    ("Relation", "{ type: 'relates_to'|'requires'|'implements'|'improves'|'contrasts_with'|'part_of'|'inspired_by'|'alternative_to', target: text, context?: text }"),
+    ("Observation", "{ category: 'fact'|'decision'|'preference'|'technique'|'question'|'task', content: text, context?: text }"),
+    ("Fact", "{ subject: text, predicate: text, value: text
+        valid_from?: time # also a mere date where it is given
+        superseded_by?: id # the memory with the present value\n }"),
+    ("Suggestion", "{ id: id, conversation_id: id|null, content: text, title: text, summary: text|null, category: text, tags: [text], importance: 'high'|'normal'|'low', created_at: time }"),
     ("Hit", "{ id: id, title?: text, content: text, category?: text, conversation_id?: id, role?: 'user'|'assistant', score: number(0..1), created_at: time
-        snippet: text, why: 'text'|'vector'|'both', ... }"),
+        snippet: text, why: 'text'|'vector'|'both', superseded_by?: id|null, ... }"),
     ("Tag", "{ id: id, name: text, color: text, count: int }"),
     ("AudioStatus", "{ input: text, output: text, input_error: text|null, output_error: text|null, xruns: int }"),
 ];

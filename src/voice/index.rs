@@ -115,6 +115,38 @@ impl Query {
         (parts.len() > 1).then(|| parts.join(" OR "))
     }
 
+    /// Whether a text holds every term as written; an empty query is in nothing.
+    pub fn is_in(&self, text: &str) -> bool {
+        let there = Query::whole(text);
+        let holds = |wanted: &Term| {
+            there.iter().any(|term| match (wanted, term) {
+                (Term::Words(wanted), Term::Words(words)) => {
+                    words.windows(wanted.len()).any(|part| part == wanted)
+                }
+                (Term::Run(wanted), Term::Run(run)) => {
+                    run.windows(wanted.len()).any(|part| part == wanted)
+                }
+                _ => false,
+            })
+        };
+        !self.is_empty() && self.terms.iter().all(holds)
+    }
+
+    /// Every term of a text of any length.
+    fn whole(text: &str) -> Vec<Term> {
+        let mut terms = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = rest
+                .char_indices()
+                .nth(QUERY_CHARS_MAX)
+                .map_or(rest.len(), |(at, _)| at);
+            terms.extend(cut(&rest[..end]));
+            rest = &rest[end..];
+        }
+        terms
+    }
+
     fn add(&mut self, term: Term) {
         if self.terms.len() < QUERY_TERMS_MAX && !self.terms.contains(&term) {
             self.terms.push(term);

@@ -1,30 +1,26 @@
-//! The memories: made, changed, found, forgotten.
+//! What a memory is: its fields, their bounds, and what a list or a search may ask for.
 //!
-//! Owns the rules of what a memory may be and the handle through which everything else reaches
-//! them. A memory's row, tags and index entry are written in one transaction, and the event that
-//! tells of it is published after its commit. Text is kept word for word.
+//! Parsed once at whichever door it came through. Text is kept word for word. The handle through
+//! which everything else reaches the memories is [`Memories`].
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
-use super::dialogue::{MemorySaved, MemoryUsed};
+use super::details::Details;
+use super::dialogue::MemorySaved;
 use super::error::VoiceError;
+use super::facts;
 use super::index::{Query, is_cjk};
-use super::{db, recall};
-use crate::bus::Bus;
-use crate::clock::{Clock, UnixMillis};
-use crate::limits::{
-    FORGET_CHUNK_ROWS, IMPORT_CHUNK_ROWS, MEMORY_BYTES_MAX, MEMORY_TAGS_MAX, TAG_CHARS_MAX,
-};
-use crate::store::Store;
+use crate::clock::UnixMillis;
+use crate::limits::{MEMORY_BYTES_MAX, MEMORY_TAGS_MAX, TAG_CHARS_MAX};
 
-/// Topic of `memory_saved`, `memory_changed` and `memory_deleted`.
-pub const TOPIC: &str = "memories";
+pub use super::memories::{Memories, TOPIC};
 
-const TITLE_WORDS_MAX: usize = 8;
-const TITLE_CJK_MAX: usize = 15;
+pub(super) const TITLE_WORDS_MAX: usize = 8;
+pub(super) const TITLE_CJK_MAX: usize = 15;
 const TITLE_CHARS_MAX: usize = 80;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     Chat,
     Manual,
@@ -32,7 +28,8 @@ pub enum Source {
     Voice,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Importance {
     High,
     #[default]
@@ -41,7 +38,7 @@ pub enum Importance {
 }
 
 /// A memory on its way into the store; checked by [`NewMemory::check`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewMemory {
     pub id: String,
     pub content: String,
@@ -59,6 +56,14 @@ pub struct NewMemory {
     pub recording_id: Option<String>,
     pub recorded_at: Option<UnixMillis>,
     pub created_at: UnixMillis,
+    #[serde(default)]
+    pub details: Details,
+    /// When a model filed it.
+    #[serde(default)]
+    pub organized_at: Option<UnixMillis>,
+    /// A model is to file it.
+    #[serde(default)]
+    pub wants_organizing: bool,
 }
 
 /// Fields that are to change; `None` leaves one as it is.
@@ -73,11 +78,14 @@ pub struct MemoryPatch {
     pub pinned: Option<bool>,
     pub archived: Option<bool>,
     pub metadata: Option<serde_json::Value>,
+    pub recorded_at: Option<UnixMillis>,
+    pub details: Details,
 }
 
 /// Which memories a list or a search is about.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFilter {
+    /// Also finds what lies below it: `life` finds `life.food`.
     pub category: Option<String>,
     pub tag: Option<String>,
     pub source: Option<Source>,
@@ -110,166 +118,6 @@ pub enum Forget {
     Everything,
 }
 
-/// Handle of the memories; clones share the store.
-#[derive(Clone)]
-pub struct Memories {
-    pub(super) store: Store,
-    pub(super) clock: Clock,
-    bus: Bus,
-}
-
-impl Memories {
-    pub fn new(store: Store, bus: Bus, clock: Clock) -> Memories {
-        Memories { store, clock, bus }
-    }
-
-    /// Stores one memory; resolves once it is durable.
-    pub async fn create(&self, memory: NewMemory) -> Result<MemorySaved, VoiceError> {
-        let memory = memory.check()?;
-        let saved = memory.saved();
-        self.store
-            .write(move |connection| db::memories::insert(connection, &memory))
-            .await?;
-        self.announce_saved(&saved);
-        Ok(saved)
-    }
-
-    /// Stores many, [`IMPORT_CHUNK_ROWS`] to a transaction. On an error the chunks before it are kept.
-    pub async fn import(&self, memories: Vec<NewMemory>) -> Result<usize, VoiceError> {
-        let mut stored = 0;
-        let mut waiting = memories.into_iter().peekable();
-        while waiting.peek().is_some() {
-            let chunk: Vec<NewMemory> = waiting
-                .by_ref()
-                .take(IMPORT_CHUNK_ROWS)
-                .map(NewMemory::check)
-                .collect::<Result<_, _>>()?;
-            stored += chunk.len();
-            self.store
-                .write(move |connection| {
-                    chunk
-                        .iter()
-                        .try_for_each(|memory| db::memories::insert(connection, memory))
-                })
-                .await?;
-        }
-        Ok(stored)
-    }
-
-    /// One memory as JSON, read on the loop.
-    pub fn json(&self, id: &str, prefix: &str, suffix: &str) -> Result<Vec<u8>, VoiceError> {
-        self.store
-            .read(|connection| db::memories::json(connection, id, prefix, suffix))?
-            .ok_or_else(|| unknown(id))
-    }
-
-    /// A page of memories, newest first, as a JSON object made on the query thread.
-    pub async fn list_json(&self, filter: MemoryFilter, page: Page) -> Result<Vec<u8>, VoiceError> {
-        self.store
-            .query(move |connection| db::memories::list_json(connection, &filter, page))
-            .await
-    }
-
-    pub async fn patch(&self, id: &str, patch: MemoryPatch) -> Result<(), VoiceError> {
-        let patch = patch.check()?;
-        let now = self.clock.wall();
-        let key = id.to_string();
-        let found = self
-            .store
-            .write(move |connection| db::memories::update(connection, &key, &patch, now))
-            .await?;
-        if !found {
-            return Err(unknown(id));
-        }
-        self.bus
-            .publish(TOPIC, "memory_changed", json!({ "id": id }));
-        Ok(())
-    }
-
-    /// Removes row, tags and index entry.
-    pub async fn delete(&self, id: &str) -> Result<(), VoiceError> {
-        let key = id.to_string();
-        let found = self
-            .store
-            .write(move |connection| db::memories::delete(connection, &key))
-            .await?;
-        if !found {
-            return Err(unknown(id));
-        }
-        self.bus
-            .publish(TOPIC, "memory_deleted", json!({ "id": id }));
-        Ok(())
-    }
-
-    /// The memories that fit best, best first.
-    pub async fn search(
-        &self,
-        query: Query,
-        filter: MemoryFilter,
-        limit: usize,
-    ) -> Result<recall::Found, VoiceError> {
-        let now = self.clock.wall();
-        self.store
-            .query(move |connection| recall::search(connection, &query, &filter, now, limit))
-            .await
-    }
-
-    /// How many memories [`Memories::forget`] would remove, and the newest of their ids, at most
-    /// `PAGE_ROWS_MAX`.
-    pub async fn would_forget(&self, what: Forget) -> Result<(usize, Vec<String>), VoiceError> {
-        self.store
-            .query(move |connection| db::memories::would_forget(connection, &what))
-            .await
-    }
-
-    /// Removes for good and tells how many there were. Many go in several transactions; each
-    /// memory goes whole.
-    pub async fn forget(&self, what: Forget) -> Result<usize, VoiceError> {
-        let mut count = 0;
-        loop {
-            let chunk = what.clone();
-            let gone = self
-                .store
-                .write(move |connection| db::memories::forget(connection, &chunk))
-                .await?;
-            count += gone;
-            if gone != FORGET_CHUNK_ROWS {
-                break;
-            }
-        }
-        if count > 0 {
-            self.bus
-                .publish(TOPIC, "memory_deleted", json!({ "count": count }));
-        }
-        Ok(count)
-    }
-
-    /// Notes that memories were used in an answer; never waited for.
-    pub fn recalled(&self, used: &[MemoryUsed]) {
-        if used.is_empty() {
-            return;
-        }
-        let now = self.clock.wall();
-        let ids: Vec<String> = used.iter().map(|memory| memory.id.clone()).collect();
-        self.store
-            .relaxed(move |connection| db::memories::count_recall(connection, &ids, now));
-    }
-
-    /// Whether the search index agrees with the tables.
-    pub async fn check_index(&self) -> Result<db::search::IndexCheck, VoiceError> {
-        self.store.query(db::search::check_index).await
-    }
-
-    /// Makes the search index anew from the tables, in one transaction.
-    pub async fn rebuild_index(&self) -> Result<(), VoiceError> {
-        self.store.write(db::search::rebuild_index).await
-    }
-
-    pub(super) fn announce_saved(&self, saved: &MemorySaved) {
-        self.bus.publish(TOPIC, "memory_saved", json!(saved));
-    }
-}
-
 impl NewMemory {
     /// A memory with nothing but its text; a title is made from the first words.
     pub fn plain(content: impl Into<String>, source: Source, now: UnixMillis) -> NewMemory {
@@ -290,7 +138,24 @@ impl NewMemory {
             recording_id: None,
             recorded_at: None,
             created_at: now,
+            details: Details::default(),
+            organized_at: None,
+            wants_organizing: false,
         }
+    }
+
+    /// What a person asked to keep: as [`NewMemory::plain`], with the fact that it is certain to
+    /// tell.
+    pub fn told(content: impl Into<String>, source: Source, now: UnixMillis) -> NewMemory {
+        NewMemory::plain(content, source, now).with_certain_fact()
+    }
+
+    /// Adds the fact that the text is certain to tell, unless facts are given.
+    pub fn with_certain_fact(mut self) -> NewMemory {
+        if self.details.facts.is_none() {
+            self.details.facts = facts::certain(&self.content).map(|fact| vec![fact]);
+        }
+        self
     }
 
     /// Names the field that is empty or too long.
@@ -306,6 +171,7 @@ impl NewMemory {
         )?;
         check_metadata(self.metadata.as_ref())?;
         self.tags = check_tags(self.tags)?;
+        self.details = self.details.check()?;
         Ok(self)
     }
 
@@ -319,7 +185,7 @@ impl NewMemory {
 }
 
 impl MemoryPatch {
-    fn check(mut self) -> Result<MemoryPatch, VoiceError> {
+    pub fn check(mut self) -> Result<MemoryPatch, VoiceError> {
         if self == MemoryPatch::default() {
             return Err(VoiceError::Invalid(String::from(
                 "Nothing to change: name at least one field of the memory.",
@@ -335,6 +201,7 @@ impl MemoryPatch {
         text(&self.category, "category", 1, 64)?;
         check_metadata(self.metadata.as_ref())?;
         self.tags = self.tags.map(check_tags).transpose()?;
+        self.details = self.details.check()?;
         Ok(self)
     }
 }
@@ -472,7 +339,7 @@ fn check_metadata(metadata: Option<&serde_json::Value>) -> Result<(), VoiceError
 }
 
 /// Trimmed, without doubles.
-fn check_tags(tags: Vec<String>) -> Result<Vec<String>, VoiceError> {
+pub(super) fn check_tags(tags: Vec<String>) -> Result<Vec<String>, VoiceError> {
     if tags.len() > MEMORY_TAGS_MAX {
         return Err(VoiceError::Invalid(format!(
             "`tags` has {} entries; at most {MEMORY_TAGS_MAX} are allowed.",
@@ -482,17 +349,22 @@ fn check_tags(tags: Vec<String>) -> Result<Vec<String>, VoiceError> {
     let mut kept: Vec<String> = Vec::with_capacity(tags.len());
     for tag in tags {
         let tag = tag.trim();
-        check_text("tags", tag, 1, 4 * TAG_CHARS_MAX)?;
-        if tag.chars().count() > TAG_CHARS_MAX {
-            return Err(VoiceError::Invalid(format!(
-                "`tags`: a tag has at most {TAG_CHARS_MAX} characters."
-            )));
-        }
+        check_tag("tags", tag)?;
         if !kept.iter().any(|other| other.eq_ignore_ascii_case(tag)) {
             kept.push(tag.to_string());
         }
     }
     Ok(kept)
+}
+
+pub(super) fn check_tag(field: &str, tag: &str) -> Result<(), VoiceError> {
+    check_text(field, tag, 1, 4 * TAG_CHARS_MAX)?;
+    match tag.chars().count() > TAG_CHARS_MAX {
+        true => Err(VoiceError::Invalid(format!(
+            "`{field}`: a tag has at most {TAG_CHARS_MAX} characters."
+        ))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

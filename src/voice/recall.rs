@@ -6,7 +6,7 @@
 //! narrower one, and a pinned memory comes first within its step.
 
 use crate::clock::UnixMillis;
-use crate::limits::{QUERY_CHARS_MAX, SEARCH_CANDIDATES_MAX};
+use crate::limits::{QUERY_CHARS_MAX, SEARCH_CANDIDATES_MAX, VECTOR_CANDIDATES_MAX};
 use crate::store::Connection;
 
 use super::db;
@@ -14,6 +14,7 @@ use super::error::VoiceError;
 use super::index::{Query, Term, is_cjk, plain_width, stem};
 use super::memory::MemoryFilter;
 use super::rules::words::{QUESTION_WORDS_EN, QUESTION_WORDS_ZH};
+use super::vectors::{self, Vector};
 
 /// A step that brings the hits to this many is the last.
 const HITS_ENOUGH: usize = 3;
@@ -35,6 +36,17 @@ pub enum Fit {
     Stems,
     /// Some parts of some terms.
     Some,
+    /// None of its words: by its meaning alone.
+    Meaning,
+}
+
+/// What found a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    Text,
+    Vector,
+    Both,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +61,9 @@ pub struct Hit {
     pub fit: Fit,
     /// Share of the query's terms that are in the memory, 0..=1.
     pub covered: f64,
+    pub why: Why,
+    /// The memory that took this one's place.
+    pub superseded_by: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -66,8 +81,100 @@ pub fn search(
     now: UnixMillis,
     limit: usize,
 ) -> Result<Found, VoiceError> {
+    let (ranked, total) = by_words(connection, query, filter, now, limit)?;
+    let hits = ranked
+        .into_iter()
+        .take(limit)
+        .map(|ranked| hit(connection, query, ranked))
+        .collect::<Result<_, _>>()?;
+    Ok(Found { hits, total })
+}
+
+/// Searches by words, and by the meaning of the text where that is known, and merges both by
+/// their places: one over (60 + place), summed. A pinned memory keeps its place among the words'.
+pub fn search_both(
+    connection: &Connection,
+    query: &Query,
+    meaning: Option<&(String, Vector)>,
+    filter: &MemoryFilter,
+    now: UnixMillis,
+    limit: usize,
+) -> Result<Found, VoiceError> {
+    let Some((model, vector)) = meaning else {
+        return search(connection, query, filter, now, limit);
+    };
+    let (by_words, total) = by_words(connection, query, filter, now, limit)?;
+    let mut by_meaning = Vec::new();
+    for seq in vectors::nearest(connection, model, vector, VECTOR_CANDIDATES_MAX)? {
+        if let Some(found) = db::search::match_of(connection, seq, filter)? {
+            by_meaning.push(found);
+        }
+    }
+    let only_meaning = by_meaning
+        .iter()
+        .filter(|near| !by_words.iter().any(|ranked| ranked.seq == near.seq))
+        .count();
+    let hits = fused(by_words, &by_meaning)
+        .into_iter()
+        .take(limit)
+        .map(|ranked| hit(connection, query, ranked))
+        .collect::<Result<_, _>>()?;
+    Ok(Found {
+        hits,
+        total: total + only_meaning,
+    })
+}
+
+/// Reciprocal rank fusion; the best has the score 1.
+fn fused(by_words: Vec<Ranked>, by_meaning: &[db::search::Match]) -> Vec<Ranked> {
+    const K: f64 = 60.0;
+    let part = |place: usize| 1.0 / (K + place as f64 + 1.0);
+    let mut all: Vec<Ranked> = by_words
+        .into_iter()
+        .enumerate()
+        .map(|(place, ranked)| Ranked {
+            score: part(place),
+            ..ranked
+        })
+        .collect();
+    for (place, near) in by_meaning.iter().enumerate() {
+        match all.iter_mut().find(|ranked| ranked.seq == near.seq) {
+            Some(known) => {
+                known.score += part(place);
+                known.why = Why::Both;
+            }
+            None => all.push(Ranked {
+                seq: near.seq,
+                fit: Fit::Meaning,
+                score: part(place),
+                created_at: near.created_at,
+                why: Why::Vector,
+            }),
+        }
+    }
+    all.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then(b.created_at.cmp(&a.created_at))
+            .then(b.seq.cmp(&a.seq))
+    });
+    let top = all.first().map_or(1.0, |first| first.score);
+    for one in &mut all {
+        one.score = (one.score / top * 1_000.0).round() / 1_000.0;
+    }
+    all
+}
+
+/// The best by words, in order, and how many matched in all.
+fn by_words(
+    connection: &Connection,
+    query: &Query,
+    filter: &MemoryFilter,
+    now: UnixMillis,
+    limit: usize,
+) -> Result<(Vec<Ranked>, usize), VoiceError> {
     if query.is_empty() {
-        return Ok(Found::default());
+        return Ok((Vec::new(), 0));
     }
     let steps = [
         (Fit::All, Some(query.all())),
@@ -99,12 +206,7 @@ pub fn search(
             }
         }
     }
-    let hits = ranked(found)
-        .into_iter()
-        .take(limit)
-        .map(|ranked| hit(connection, query, ranked))
-        .collect::<Result<_, _>>()?;
-    Ok(Found { hits, total })
+    Ok((ranked(found), total))
 }
 
 /// Reads the text of what is shown.
@@ -113,7 +215,7 @@ fn hit(connection: &Connection, query: &Query, ranked: Ranked) -> Result<Hit, Vo
     Ok(Hit {
         covered: match ranked.fit {
             Fit::All | Fit::Stems => 1.0,
-            Fit::Some => covered(query, &text.title, &text.content),
+            Fit::Some | Fit::Meaning => covered(query, &text.title, &text.content),
         },
         id: text.id,
         title: text.title,
@@ -122,6 +224,8 @@ fn hit(connection: &Connection, query: &Query, ranked: Ranked) -> Result<Hit, Vo
         created_at: ranked.created_at,
         score: ranked.score,
         fit: ranked.fit,
+        why: ranked.why,
+        superseded_by: text.superseded_by,
     })
 }
 
@@ -233,6 +337,7 @@ struct Ranked {
     fit: Fit,
     score: f64,
     created_at: UnixMillis,
+    why: Why,
 }
 
 /// Orders matches and gives each its score.
@@ -254,6 +359,7 @@ fn ranked(mut weighed: Vec<Weighed>) -> Vec<Ranked> {
             fit: one.fit,
             score: ceiling(one.fit) * (one.weight / best[one.fit as usize]),
             created_at: one.found.created_at,
+            why: Why::Text,
         })
         .collect();
     // Order is decided above; scores must not contradict it, and the first has 1.

@@ -25,6 +25,21 @@ fn conversations_are_made_read_changed_and_removed() {
 }
 
 #[test]
+fn tags_are_made_renamed_and_taken_off() {
+    run(&House::start().base(), TAGS);
+}
+
+#[test]
+fn what_is_known_of_a_memory_is_kept_changed_and_replaced() {
+    run(&House::start().base(), DETAILS);
+}
+
+#[test]
+fn what_is_private_is_marked_and_a_person_decides() {
+    run(&House::start().base(), PRIVACY);
+}
+
+#[test]
 fn every_wrong_input_is_refused_with_the_name_of_the_field() {
     run(&House::start().base(), WRONG);
 }
@@ -219,6 +234,71 @@ const MEMORIES: &[Scenario] = &[
     row("delete again", "DELETE /api/v1/memories/{ladder}", "", 404, &["NOT_FOUND"]),
     row("change what is gone", "PATCH /api/v1/memories/{ladder}", r#"{"pinned":true}"#, 404, &["NOT_FOUND"]),
     row("all gone", "GET /api/v1/memories", "", 200, &["\"total\":0"]),
+];
+
+#[rustfmt::skip]
+const TAGS: &[Scenario] = &[
+    row("make one", "POST /api/v1/tags", r#"{"name":" garage "}"#, 201, &["\"name\":\"garage\"", "\"color\":\"#3B82F6\"", "\"count\":0", "tag_"]).keep("tag", "/data/id"),
+    row("not twice, whatever the case", "POST /api/v1/tags", r#"{"name":"Garage"}"#, 409, &["CONFLICT"]),
+    row("a memory carries it", "POST /api/v1/memories", r#"{"content":"the ladder hangs on a hook","tags":["Garage","tools"]}"#, 201, &["\"garage\"", "tools"]).keep("memory", "/data/id"),
+    row("and is counted", "GET /api/v1/tags", "", 200, &["\"count\":1", "\"total\":2"]),
+    row("rename and recolour", "PATCH /api/v1/tags/{tag}", r##"{"name":"车库","color":"#22c55e"}"##, 200, &["车库", "#22C55E", "\"count\":1"]),
+    row("the memory shows the new name", "GET /api/v1/memories/{memory}", "", 200, &["车库"]).lacks(&["garage"]),
+    row("and is found by it", "GET /api/v1/memories/search?q=%E8%BD%A6%E5%BA%93", "", 200, &["{memory}"]),
+    row("not by the old one", "GET /api/v1/memories/search?q=garage", "", 200, &["\"results\":[]"]),
+    row("a name that is taken", "PATCH /api/v1/tags/{tag}", r#"{"name":"TOOLS"}"#, 409, &["CONFLICT"]),
+    row("its own name again", "PATCH /api/v1/tags/{tag}", r#"{"name":"车库"}"#, 200, &["车库"]),
+    row("no colour of this form", "PATCH /api/v1/tags/{tag}", r#"{"color":"red"}"#, 400, &["`color`"]),
+    row("no change", "PATCH /api/v1/tags/{tag}", r#"{}"#, 400, &["Nothing to change"]),
+    row("no name", "POST /api/v1/tags", r#"{"name":"  "}"#, 400, &["`name`"]),
+    row("take it away", "DELETE /api/v1/tags/{tag}", "", 200, &["{\"success\":true}"]),
+    row("the memory stays", "GET /api/v1/memories/{memory}", "", 200, &["ladder", "tools"]).lacks(&["车库"]),
+    row("and is not found by it", "GET /api/v1/memories/search?q=%E8%BD%A6%E5%BA%93", "", 200, &["\"results\":[]"]),
+    row("away is away", "DELETE /api/v1/tags/{tag}", "", 404, &["NOT_FOUND"]),
+    row("and cannot be changed", "PATCH /api/v1/tags/{tag}", r#"{"name":"x"}"#, 404, &["NOT_FOUND"]),
+];
+
+#[rustfmt::skip]
+const DETAILS: &[Scenario] = &[
+    row("everything that is known", "POST /api/v1/memories", r#"{"content":"Ben moved to Berlin","category":"life.travel","recorded_at":"2026-01-02T03:04:05Z","key_points":["moved"],"entities":{"people":["Ben"],"locations":["Berlin"]},"relations":[{"type":"relates_to","target":"Anna","context":"sister"}],"observations":[{"category":"fact","content":"Ben lives in Berlin"}],"action_items":["send flowers"],"sentiment":"positive","facts":[{"subject":"Ben","predicate":"lives in","value":"Berlin","valid_from":"2025-12-01"}]}"#, 201,
+        &["\"recorded_at\":\"2026-01-02T03:04:05.000Z\"", "\"people\":[\"Ben\"]", "\"type\":\"relates_to\"", "\"action_items\":[\"send flowers\"]", "\"sentiment\":\"positive\"", "\"subject\":\"ben\"", "\"valid_from\":\"2025-12-01T00:00:00.000Z\"", "\"recall_count\":0"]).keep("berlin", "/data/id"),
+    row("edited", "PATCH /api/v1/memories/{berlin}", r#"{"key_points":["moved","for work"],"sentiment":"neutral","action_items":[]}"#, 200, &["for work", "\"sentiment\":\"neutral\"", "\"action_items\":[]", "Berlin"]),
+    row("a category finds what lies below", "GET /api/v1/memories?category=life", "", 200, &["{berlin}"]),
+    row("but not its neighbour", "GET /api/v1/memories?category=lif", "", 200, &["\"total\":0"]),
+    row("searched with it too", "GET /api/v1/memories/search?q=berlin&category=life&source=manual&importance=normal", "", 200, &["{berlin}"]),
+    row("and without where it does not fit", "GET /api/v1/memories/search?q=berlin&source=voice", "", 200, &["\"results\":[]"]),
+    row("a newer fact", "POST /api/v1/memories", r#"{"content":"Ben moved to Rome","facts":[{"subject":"the Ben","predicate":"Lives in","value":"Rome","valid_from":"2026-02-01T00:00:00Z"}]}"#, 201, &["Rome"]).keep("rome", "/data/id"),
+    row("takes the older one's place", "GET /api/v1/memories/{berlin}", "", 200, &["\"superseded_by\":\"{rome}\""]),
+    row("which is still searched", "GET /api/v1/memories/search?q=berlin", "", 200, &["{berlin}", "\"superseded_by\":\"{rome}\""]),
+    row("an older one told later", "POST /api/v1/memories", r#"{"content":"Ben lived in Oslo","facts":[{"subject":"Ben","predicate":"lives in","value":"Oslo","valid_from":"2019-01-01"}]}"#, 201, &["\"superseded_by\":\"{rome}\""]),
+    row("gone, the one before holds again", "DELETE /api/v1/memories/{rome}", "", 200, &["success"]),
+    row("as if nothing had been", "GET /api/v1/memories/{berlin}", "", 200, &["Berlin"]).lacks(&["superseded_by"]),
+    row("a relation of no kind", "POST /api/v1/memories", r#"{"content":"x","relations":[{"type":"hates","target":"y"}]}"#, 400, &["`relations`"]),
+    row("entities of no form", "POST /api/v1/memories", r#"{"content":"x","entities":["y"]}"#, 400, &["`entities`"]),
+    row("a fact without a value", "POST /api/v1/memories", r#"{"content":"x","facts":[{"subject":"y","predicate":"z","value":" "}]}"#, 400, &["`facts`"]),
+    row("a feeling of no name", "POST /api/v1/memories", r#"{"content":"x","sentiment":"blue"}"#, 400, &["`sentiment`"]),
+    row("keep audio perhaps", "DELETE /api/v1/memories/{berlin}?keep_audio=perhaps", "", 400, &["`keep_audio`"]),
+    row("and keep it", "DELETE /api/v1/memories/{berlin}?keep_audio=1", "", 200, &["success"]),
+];
+
+#[rustfmt::skip]
+const PRIVACY: &[Scenario] = &[
+    row("nothing is private", "GET /api/v1/private", "", 200, &["\"private\":false"]),
+    row("said in Chinese", CHAT_PATH, r#"{"message":"不要记住这个"}"#, 200, &["隐私模式"]).keep("conversation", "/data/conversation_id"),
+    row("is so", "GET /api/v1/private", "", 200, &["\"private\":true"]),
+    row("what is said now", CHAT_PATH, r#"{"message":"the surprise party is on Friday"}"#, 200, &["msg_"]),
+    row("is marked", "GET /api/v1/conversations/{conversation}", "", 200, &["surprise party", "\"private\":true"]),
+    row("what is asked for is kept", CHAT_PATH, r#"{"message":"remember that the cake is at Anna's"}"#, 200, &["mem_"]),
+    row("over again in English", CHAT_PATH, r#"{"message":"You can remember again."}"#, 200, &["again"]),
+    row("so it is", "GET /api/v1/private", "", 200, &["\"private\":false"]),
+    row("by hand", "PUT /api/v1/private", r#"{"private":true}"#, 200, &["\"private\":true"]),
+    row("of a wrong type", "PUT /api/v1/private", r#"{"private":"yes"}"#, 400, &["`private`"]),
+    row("no suggestions", "GET /api/v1/suggestions", "", 200, &["\"suggestions\":[]", "\"total\":0"]),
+    row("none to accept", "POST /api/v1/suggestions/mem_0123456789abcdef/accept", "", 404, &["NOT_FOUND"]),
+    row("none to refuse", "DELETE /api/v1/suggestions/mem_0123456789abcdef", "", 404, &["NOT_FOUND"]),
+    row("a conversation as JSON", "GET /api/v1/conversations/{conversation}/export?format=json", "", 200, &["surprise party", "\"messages\":["]),
+    row("of no format", "GET /api/v1/conversations/{conversation}/export?format=pdf", "", 400, &["`format`"]),
+    row("of no conversation", "GET /api/v1/conversations/conv_0123456789abcdef/export", "", 404, &["NOT_FOUND"]),
 ];
 
 #[rustfmt::skip]

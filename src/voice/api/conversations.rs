@@ -4,17 +4,22 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use super::input::{Fields, invalid, page, query_flag};
+use super::input::{Fields, invalid, page, query_flag, query_one_of};
 use super::{Api, data, data_json};
-use crate::limits::{PAGE_ROWS_MAX, QUERY_CHARS_MAX};
-use crate::server::{HttpError, Request, Response, StatusCode};
+use crate::limits::{EXPORT_BYTES_MAX, PAGE_ROWS_MAX, QUERY_CHARS_MAX};
+use crate::server::{HeaderValue, HttpError, Request, Response, StatusCode, header};
 use crate::voice::db::conversations as db;
 use crate::voice::error::VoiceError;
 use crate::voice::index::Query;
-use crate::voice::memory::{check_text, fresh_id};
+use crate::voice::memory::{Page, check_text, fresh_id};
 
 const PAGE_DEFAULT: usize = 50;
 const SUMMARY_BYTES_MAX: usize = 4 * 1024;
+/// Of an export: more messages than its bytes can hold.
+const WHOLE: Page = Page {
+    limit: EXPORT_BYTES_MAX / 64,
+    offset: 0,
+};
 
 pub async fn list(api: Rc<Api>, request: Request) -> Result<Response, HttpError> {
     let page = page(&request, PAGE_DEFAULT)?;
@@ -72,6 +77,49 @@ pub async fn get(api: Rc<Api>, request: Request) -> Result<Response, HttpError> 
         .await?
         .ok_or_else(unknown)?;
     Ok(data_json(&json))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Markdown,
+    Json,
+}
+
+/// The whole conversation as a file.
+pub async fn export(api: Rc<Api>, request: Request) -> Result<Response, HttpError> {
+    let formats = [("md", Format::Markdown), ("json", Format::Json)];
+    let format = query_one_of(&request, "format", &formats)?.unwrap_or(Format::Markdown);
+    let id = request.param("id").to_string();
+    let name = id.clone();
+    let whole = api
+        .dialogue
+        .store()
+        .query(move |connection| match format {
+            Format::Markdown => {
+                Ok(db::markdown(connection, &id, EXPORT_BYTES_MAX)?.map(String::into_bytes))
+            }
+            Format::Json => db::json(connection, &id, WHOLE),
+        })
+        .await?
+        .filter(|whole| whole.len() <= EXPORT_BYTES_MAX);
+    let whole = whole.ok_or_else(unknown)?;
+    let (kind, ending) = match format {
+        Format::Markdown => ("text/markdown; charset=utf-8", "md"),
+        Format::Json => ("application/json", "json"),
+    };
+    let file = format!("attachment; filename=\"{}.{ending}\"", plain_name(&name));
+    let mut response = Response::bytes(StatusCode::OK, kind, whole);
+    if let Ok(value) = HeaderValue::try_from(file) {
+        response = response.with(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+/// An id as a file's name.
+fn plain_name(id: &str) -> String {
+    id.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .collect()
 }
 
 pub async fn patch(api: Rc<Api>, mut request: Request) -> Result<Response, HttpError> {

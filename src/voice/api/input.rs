@@ -90,6 +90,20 @@ impl Fields {
         }
     }
 
+    /// A value of its own form; `wanted` says which.
+    pub fn of_form<T: serde::de::DeserializeOwned>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+    ) -> Result<Option<T>, HttpError> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value)
+                .map(Some)
+                .map_err(|_| wrong_type(name, wanted)),
+        }
+    }
+
     pub fn time(&mut self, name: &str) -> Result<Option<UnixMillis>, HttpError> {
         self.text(name)?.map(|text| time(name, &text)).transpose()
     }

@@ -1,4 +1,4 @@
-//! `/api/v1/memories` and `/api/v1/tags`.
+//! `/api/v1/memories`.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::{Api, DATA_BEGIN, DATA_END, data, data_json, json_bytes};
 use crate::clock::UnixMillis;
 use crate::limits::QUERY_CHARS_MAX;
 use crate::server::{HttpError, Request, Response, StatusCode};
-use crate::voice::db;
+use crate::voice::details::Details;
 use crate::voice::index::Query;
 use crate::voice::memory::{
     Forget, Importance, MemoryFilter, MemoryPatch, NewMemory, Source, title_of,
@@ -39,8 +39,7 @@ pub async fn create(api: Rc<Api>, mut request: Request) -> Result<Response, Http
     let content = fields.required_text("content")?;
     let now = api.dialogue.clock().wall();
     let title = fields.text("title")?.unwrap_or_else(|| title_of(&content));
-    // Organising needs a model; without one the memory is kept as it is.
-    fields.flag("organize")?;
+    let organize = fields.flag("organize")?.unwrap_or(true);
     let memory = NewMemory {
         title,
         summary: fields.text("summary")?,
@@ -54,6 +53,8 @@ pub async fn create(api: Rc<Api>, mut request: Request) -> Result<Response, Http
         pinned: fields.flag("pinned")?.unwrap_or(false),
         metadata: fields.object("metadata")?,
         recorded_at: fields.time("recorded_at")?,
+        details: details(&mut fields)?,
+        wants_organizing: organize && api.dialogue.memories().has_model(),
         ..NewMemory::plain(
             content,
             fields
@@ -62,6 +63,7 @@ pub async fn create(api: Rc<Api>, mut request: Request) -> Result<Response, Http
             now,
         )
     };
+    let memory = memory.with_certain_fact();
     let saved = api.dialogue.memories().create(memory).await?;
     let json = api
         .dialogue
@@ -91,6 +93,8 @@ pub async fn patch(api: Rc<Api>, mut request: Request) -> Result<Response, HttpE
         pinned: fields.flag("pinned")?,
         archived: fields.flag("archived")?,
         metadata: fields.object("metadata")?,
+        recorded_at: fields.time("recorded_at")?,
+        details: details(&mut fields)?,
     };
     api.dialogue.memories().patch(&id, patch).await?;
     let json = api.dialogue.memories().json(&id, DATA_BEGIN, DATA_END)?;
@@ -98,7 +102,9 @@ pub async fn patch(api: Rc<Api>, mut request: Request) -> Result<Response, HttpE
 }
 
 pub async fn delete(api: Rc<Api>, request: Request) -> Result<Response, HttpError> {
-    api.dialogue.memories().delete(request.param("id")).await?;
+    let keep_sound = query_flag(&request, "keep_audio")?;
+    let id = request.param("id");
+    api.dialogue.memories().delete(id, keep_sound).await?;
     Ok(Response::json(StatusCode::OK, &json!({ "success": true })))
 }
 
@@ -116,6 +122,10 @@ pub async fn search(api: Rc<Api>, request: Request) -> Result<Response, HttpErro
     let scope = query_one_of(&request, "scope", &scopes)?.unwrap_or(Scope::Memories);
     let filter = filter(&request)?;
     let now = api.dialogue.clock().wall();
+    let meaning = match scope {
+        Scope::Messages => None,
+        Scope::Memories | Scope::All => api.dialogue.memories().meaning_of(&text).await,
+    };
     let (results, total) = api
         .dialogue
         .store()
@@ -123,7 +133,8 @@ pub async fn search(api: Rc<Api>, request: Request) -> Result<Response, HttpErro
             let mut results = Vec::new();
             let mut total = 0;
             if scope != Scope::Messages {
-                let found = recall::search(connection, &query, &filter, now, limit)?;
+                let meaning = meaning.as_ref();
+                let found = recall::search_both(connection, &query, meaning, &filter, now, limit)?;
                 total += found.total;
                 results.extend(found.hits.iter().map(|hit| memory_result(hit, &query)));
             }
@@ -179,17 +190,17 @@ pub async fn forget(api: Rc<Api>, mut request: Request) -> Result<Response, Http
     ))
 }
 
-pub async fn tags(api: Rc<Api>, request: Request) -> Result<Response, HttpError> {
-    let page = page(&request, PAGE_DEFAULT)?;
-    let (tags, total) = api
-        .dialogue
-        .store()
-        .query(move |connection| db::memories::tags(connection, page))
-        .await?;
-    Ok(data(
-        StatusCode::OK,
-        &json!({ "tags": tags, "total": total }),
-    ))
+/// What is known of a memory beyond its text.
+fn details(fields: &mut Fields) -> Result<Details, HttpError> {
+    Ok(Details {
+        key_points: fields.texts("key_points")?,
+        entities: fields.of_form("entities", "an object of people, products, companies, locations and concepts, each a list of strings")?,
+        relations: fields.of_form("relations", "a list of {type, target, context}")?,
+        observations: fields.of_form("observations", "a list of {category, content, context}")?,
+        action_items: fields.texts("action_items")?,
+        sentiment: fields.text("sentiment")?,
+        facts: fields.of_form("facts", "a list of {subject, predicate, value, valid_from}")?,
+    })
 }
 
 fn filter(request: &Request) -> Result<MemoryFilter, HttpError> {
@@ -227,7 +238,8 @@ fn memory_result(hit: &recall::Hit, query: &Query) -> Value {
         "score": hit.score,
         "created_at": hit.created_at.rfc3339(),
         "snippet": snippet(&hit.content, query),
-        "why": "text",
+        "why": hit.why,
+        "superseded_by": hit.superseded_by,
     })
 }
 

@@ -6,11 +6,13 @@
 
 mod chat;
 mod conversations;
+mod filing;
 mod input;
 mod memories;
+mod tags;
 mod timers;
 
-pub(super) use input::page as page_of;
+pub(super) use input::{page as page_of, query_one_of as query_of};
 
 use std::future::Future;
 use std::rc::Rc;
@@ -68,6 +70,11 @@ pub fn routes(router: &mut Router, dialogue: &Dialogue, speaker: Option<Rc<dyn S
         "/api/v1/conversations/{id}",
         conversations::delete,
     );
+    routes.add(
+        Method::GET,
+        "/api/v1/conversations/{id}/export",
+        conversations::export,
+    );
 
     routes.add(Method::GET, "/api/v1/memories", memories::list);
     routes.add(Method::POST, "/api/v1/memories", memories::create);
@@ -76,13 +83,26 @@ pub fn routes(router: &mut Router, dialogue: &Dialogue, speaker: Option<Rc<dyn S
     routes.add(Method::GET, "/api/v1/memories/{id}", memories::get);
     routes.add(Method::PATCH, "/api/v1/memories/{id}", memories::patch);
     routes.add(Method::DELETE, "/api/v1/memories/{id}", memories::delete);
-    routes.add(Method::GET, "/api/v1/tags", memories::tags);
-
     routes.add(Method::GET, "/api/v1/timers", timers::list);
     routes.add(Method::POST, "/api/v1/timers", timers::create);
     routes.add(Method::PATCH, "/api/v1/timers/{id}", timers::patch);
     routes.add(Method::DELETE, "/api/v1/timers/{id}", timers::delete);
     routes.add(Method::POST, "/api/v1/timers/{id}/snooze", timers::snooze);
+
+    routes.add(Method::GET, "/api/v1/tags", tags::list);
+    routes.add(Method::POST, "/api/v1/tags", tags::create);
+    routes.add(Method::PATCH, "/api/v1/tags/{id}", tags::patch);
+    routes.add(Method::DELETE, "/api/v1/tags/{id}", tags::delete);
+
+    routes.add(Method::GET, "/api/v1/suggestions", filing::suggestions);
+    routes.add(
+        Method::POST,
+        "/api/v1/suggestions/{id}/accept",
+        filing::accept,
+    );
+    routes.add(Method::DELETE, "/api/v1/suggestions/{id}", filing::refuse);
+    routes.add(Method::GET, "/api/v1/private", filing::is_private);
+    routes.add(Method::PUT, "/api/v1/private", filing::set_private);
 }
 
 struct Routes<'a> {

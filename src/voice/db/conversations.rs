@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Time, optional_text, push_json, search, text};
+use super::{Time, audio_url, optional_text, push_json, search, text};
 use crate::clock::UnixMillis;
 use crate::store::{Connection, OptionalExtension, Row, params};
 use crate::voice::error::VoiceError;
@@ -35,6 +35,8 @@ pub struct NewTurn {
     pub said: NewMessage,
     pub answered: NewMessage,
     pub at: UnixMillis,
+    /// Never filed by itself.
+    pub is_private: bool,
 }
 
 /// Adds both sides, with the conversation where it does not exist yet; inside a transaction.
@@ -194,8 +196,10 @@ pub fn json(connection: &Connection, id: &str, page: Page) -> Result<Option<Vec<
     out.pop();
     out.extend_from_slice(b",\"messages\":[");
     let mut messages = connection.prepare_cached(
-        "SELECT id, role, content, timestamp, tokens, interrupted, spoken_chars, model, recording_id
-         FROM messages WHERE conversation_id = ?1 ORDER BY seq LIMIT ?2 OFFSET ?3",
+        "SELECT m.id, m.role, m.content, m.timestamp, m.tokens, m.interrupted, m.spoken_chars,
+                m.model, m.recording_id, m.is_private,
+                EXISTS (SELECT 1 FROM recordings r WHERE r.id = m.recording_id AND r.file IS NOT NULL)
+         FROM messages m WHERE m.conversation_id = ?1 ORDER BY m.seq LIMIT ?2 OFFSET ?3",
     )?;
     let mut rows = messages.query(params![id, page.limit as i64, page.offset as i64])?;
     while let Some(row) = rows.next()? {
@@ -244,6 +248,52 @@ pub fn delete(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
         .prepare_cached("DELETE FROM conversations WHERE id = ?1")?
         .execute([id])?;
     Ok(deleted > 0)
+}
+
+/// Everything that was said in a conversation as Markdown; `None`: unknown. An error where it is
+/// longer than `bytes_max`.
+pub fn markdown(
+    connection: &Connection,
+    id: &str,
+    bytes_max: usize,
+) -> Result<Option<String>, VoiceError> {
+    let head: Option<(String, i64)> = connection
+        .prepare_cached("SELECT summary, created_at FROM conversations WHERE id = ?1")?
+        .query_row([id], |row| row.try_into())
+        .optional()?;
+    let Some((summary, created_at)) = head else {
+        return Ok(None);
+    };
+    let title = match summary.trim() {
+        "" => id,
+        summary => summary,
+    };
+    let mut out = format!(
+        "# {}\n\n{}\n",
+        title.replace('\n', " "),
+        UnixMillis(created_at).rfc3339()
+    );
+    let mut statement = connection.prepare_cached(
+        "SELECT role, content, timestamp, interrupted FROM messages
+         WHERE conversation_id = ?1 ORDER BY seq",
+    )?;
+    let mut rows = statement.query([id])?;
+    while let Some(row) = rows.next()? {
+        let who = if text(row, 0)? == "user" {
+            "You"
+        } else {
+            "Magpie"
+        };
+        let at = UnixMillis(row.get(2)?).rfc3339();
+        let cut = if row.get(3)? { " (interrupted)" } else { "" };
+        out.push_str(&format!("\n**{who}** {at}{cut}\n\n{}\n", text(row, 1)?));
+        if out.len() > bytes_max {
+            return Err(VoiceError::Invalid(format!(
+                "This conversation is longer than the {bytes_max} bytes that one export holds; read it in pages."
+            )));
+        }
+    }
+    Ok(Some(out))
 }
 
 /// Questions asked since a time.
@@ -316,10 +366,17 @@ struct MessageView<'r> {
     model: Option<Cow<'r, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_id: Option<Cow<'r, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_url: Option<String>,
+    /// Never filed by itself.
+    #[serde(skip_serializing_if = "is_false")]
+    private: bool,
 }
 
 impl<'r> MessageView<'r> {
     fn read(row: &'r Row) -> Result<MessageView<'r>, VoiceError> {
+        let recording_id = optional_text(row, 8)?;
+        let has_sound: bool = row.get(10)?;
         Ok(MessageView {
             id: text(row, 0)?,
             role: text(row, 1)?,
@@ -329,7 +386,12 @@ impl<'r> MessageView<'r> {
             interrupted: row.get(5)?,
             spoken_chars: row.get(6)?,
             model: optional_text(row, 7)?,
-            recording_id: optional_text(row, 8)?,
+            audio_url: recording_id
+                .as_ref()
+                .filter(|_| has_sound)
+                .map(|id| audio_url(id)),
+            recording_id,
+            private: row.get(9)?,
         })
     }
 }

@@ -4,22 +4,28 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Relaxed, Time, optional_json, optional_text, push_json, search, text};
+use super::{
+    Relaxed, Time, audio_url, facts, filing, optional_json, optional_text, push_json, search, tags,
+    text, vectors,
+};
 use crate::clock::UnixMillis;
 use crate::limits::{FORGET_CHUNK_ROWS, PAGE_ROWS_MAX};
 use crate::store::{Connection, OptionalExtension, Row, params};
+use crate::voice::details::Details;
 use crate::voice::error::VoiceError;
-use crate::voice::memory::{
-    Forget, MemoryFilter, MemoryPatch, NewMemory, Page, fresh_id, title_of,
-};
+use crate::voice::index::Query;
+use crate::voice::memory::{Forget, MemoryFilter, MemoryPatch, NewMemory, Page, title_of};
 
 const INSERT: &str = "INSERT INTO memories
     (id, content, title, summary, category, source, importance, pinned, metadata, conversation_id,
-     message_id, recording_id, recorded_at, created_at, updated_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)";
+     message_id, recording_id, recorded_at, created_at, updated_at, sentiment, key_points, entities,
+     relations, observations, action_items, organized_at, wants_organizing)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16, ?17, ?18,
+        ?19, ?20, ?21, ?22)";
 
 /// Row, tags and index entry; inside a transaction.
 pub fn insert(connection: &Connection, memory: &NewMemory) -> Result<(), VoiceError> {
+    let details = Columns::of(&memory.details);
     connection.prepare_cached(INSERT)?.execute(params![
         memory.id,
         memory.content,
@@ -35,9 +41,25 @@ pub fn insert(connection: &Connection, memory: &NewMemory) -> Result<(), VoiceEr
         memory.recording_id,
         memory.recorded_at.map(|time| time.0),
         memory.created_at.0,
+        memory.details.sentiment,
+        details.key_points,
+        details.entities,
+        details.relations,
+        details.observations,
+        details.action_items,
+        memory.organized_at.map(|time| time.0),
+        memory.wants_organizing,
     ])?;
     let seq = connection.last_insert_rowid();
-    set_tags(connection, &memory.id, &memory.tags)?;
+    tags::set(connection, &memory.id, &memory.tags)?;
+    if let Some(known) = memory
+        .details
+        .facts
+        .as_deref()
+        .filter(|facts| !facts.is_empty())
+    {
+        facts::set(connection, &memory.id, known)?;
+    }
     search::index_memory(
         connection,
         seq,
@@ -48,7 +70,33 @@ pub fn insert(connection: &Connection, memory: &NewMemory) -> Result<(), VoiceEr
     )
 }
 
-/// The columns of [`View`], in its order. Tags come along as one JSON array.
+/// Details as JSON columns.
+struct Columns {
+    key_points: Option<String>,
+    entities: Option<String>,
+    relations: Option<String>,
+    observations: Option<String>,
+    action_items: Option<String>,
+}
+
+impl Columns {
+    fn of(details: &Details) -> Columns {
+        fn json<T: Serialize>(value: &Option<T>) -> Option<String> {
+            value
+                .as_ref()
+                .and_then(|value| serde_json::to_string(value).ok())
+        }
+        Columns {
+            key_points: json(&details.key_points),
+            entities: json(&details.entities),
+            relations: json(&details.relations),
+            observations: json(&details.observations),
+            action_items: json(&details.action_items),
+        }
+    }
+}
+
+/// The columns of [`View`], in its order. Tags and facts come along as one JSON array each.
 macro_rules! view_columns {
     () => {
         "m.id, m.content, m.title, m.category, m.source, m.importance, m.pinned, m.is_archived,
@@ -56,7 +104,12 @@ macro_rules! view_columns {
          m.message_id, m.recording_id, m.recorded_at, m.superseded_by, m.last_recalled_at,
          m.sentiment, m.key_points, m.entities, m.relations, m.observations, m.action_items,
          (SELECT json_group_array(t.name) FROM memory_tags mt JOIN tags t ON t.id = mt.tag_id
-          WHERE mt.memory_id = m.id)"
+          WHERE mt.memory_id = m.id),
+         (SELECT json_group_array(json_object('subject', f.subject, 'predicate', f.predicate,
+            'value', f.value, 'valid_from', f.valid_from, 'superseded_by', f.superseded_by))
+          FROM facts f WHERE f.memory_id = m.id),
+         m.organized_at,
+         EXISTS (SELECT 1 FROM recordings r WHERE r.id = m.recording_id AND r.file IS NOT NULL)"
     };
 }
 
@@ -90,7 +143,8 @@ pub fn json(
 macro_rules! filters {
     () => {
         "m.is_archived = ?1
-         AND (?2 IS NULL OR m.category = ?2)
+         AND (?2 IS NULL OR m.category = ?2
+              OR substr(m.category, 1, length(?2) + 1) = ?2 || '.')
          AND (?3 IS NULL OR m.source = ?3)
          AND (?4 IS NULL OR m.importance = ?4)
          AND (?5 IS NULL OR m.created_at >= ?5)
@@ -165,7 +219,10 @@ const UPDATE: &str = "UPDATE memories SET
     content = coalesce(?2, content), title = coalesce(?3, title), summary = coalesce(?4, summary),
     category = coalesce(?5, category), importance = coalesce(?6, importance),
     pinned = coalesce(?7, pinned), is_archived = coalesce(?8, is_archived),
-    metadata = coalesce(?9, metadata), updated_at = ?10
+    metadata = coalesce(?9, metadata), updated_at = ?10, sentiment = coalesce(?11, sentiment),
+    key_points = coalesce(?12, key_points), entities = coalesce(?13, entities),
+    relations = coalesce(?14, relations), observations = coalesce(?15, observations),
+    action_items = coalesce(?16, action_items), recorded_at = coalesce(?17, recorded_at)
     WHERE id = ?1";
 
 /// `false`: there is no such memory. A title that was made from the old content follows the new.
@@ -179,6 +236,7 @@ pub fn update(
         (None, Some(content)) => following_title(connection, id, content)?,
         (title, _) => title.clone(),
     };
+    let details = Columns::of(&patch.details);
     let changed = connection.prepare_cached(UPDATE)?.execute(params![
         id,
         patch.content,
@@ -190,12 +248,30 @@ pub fn update(
         patch.archived,
         patch.metadata.as_ref().map(|value| value.to_string()),
         now.0,
+        patch.details.sentiment,
+        details.key_points,
+        details.entities,
+        details.relations,
+        details.observations,
+        details.action_items,
+        patch.recorded_at.map(|time| time.0),
     ])?;
     if changed == 0 {
         return Ok(false);
     }
-    if let Some(tags) = &patch.tags {
-        set_tags(connection, id, tags)?;
+    if let Some(names) = &patch.tags {
+        tags::set(connection, id, names)?;
+    }
+    match &patch.details.facts {
+        Some(known) => facts::set(connection, id, known)?,
+        // Another time or place changes what is newest.
+        None if patch.archived.is_some() || patch.recorded_at.is_some() => {
+            facts::settle_all_of(connection, id)?;
+        }
+        None => {}
+    }
+    if patch.content.is_some() || patch.title.is_some() || patch.summary.is_some() {
+        vectors::remove(connection, id)?;
     }
     search::reindex_memory(connection, id)?;
     Ok(true)
@@ -216,18 +292,46 @@ fn following_title(
         .map(|_| title_of(content)))
 }
 
-/// `false`: there is no such memory.
-pub fn delete(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
-    let seq: Option<i64> = connection
-        .prepare_cached("DELETE FROM memories WHERE id = ?1 RETURNING seq")?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    let Some(seq) = seq else { return Ok(false) };
+/// What a removed memory leaves to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    pub count: usize,
+    /// Recordings that no memory speaks of any more.
+    pub recordings: Vec<String>,
+}
+
+/// Row, tags, facts, index entry and vector; `None`: there is no such memory. What it was made
+/// from is never filed again.
+pub fn delete(connection: &Connection, id: &str) -> Result<Option<Removed>, VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM memories WHERE id = ?1 RETURNING seq, content, message_id, recording_id",
+    )?;
+    let gone: Option<(i64, String, Option<String>, Option<String>)> =
+        statement.query_row([id], |row| row.try_into()).optional()?;
+    let Some((seq, content, message_id, recording_id)) = gone else {
+        return Ok(None);
+    };
     connection
         .prepare_cached("DELETE FROM memory_tags WHERE memory_id = ?1")?
         .execute([id])?;
+    facts::remove(connection, id)?;
     search::unindex_memory(connection, seq)?;
-    Ok(true)
+    vectors::remove_seq(connection, seq)?;
+    filing::never_file_message(connection, message_id.as_deref())?;
+    filing::never_file_matching(connection, &Query::parse(&content))?;
+    let mut recordings = Vec::new();
+    if let Some(recording) = recording_id {
+        let is_used = connection
+            .prepare_cached("SELECT 1 FROM memories WHERE recording_id = ?1")?
+            .exists([&recording])?;
+        if !is_used {
+            recordings.push(recording);
+        }
+    }
+    Ok(Some(Removed {
+        count: 1,
+        recordings,
+    }))
 }
 
 /// How many [`forget`] would remove in all, and the newest [`PAGE_ROWS_MAX`] ids.
@@ -241,20 +345,29 @@ pub fn would_forget(
     Ok((count, ids))
 }
 
-/// Removes rows, tags and index entries of at most [`FORGET_CHUNK_ROWS`] memories, or of all
-/// where everything goes, and tells how many that were.
-pub fn forget(connection: &Connection, what: &Forget) -> Result<usize, VoiceError> {
+/// Removes at most [`FORGET_CHUNK_ROWS`] memories, or all where everything goes.
+pub fn forget(connection: &Connection, what: &Forget) -> Result<Removed, VoiceError> {
+    filing::forget(connection, what)?;
     if let Forget::Everything = what {
+        let recordings = connection
+            .prepare("SELECT DISTINCT recording_id FROM memories WHERE recording_id IS NOT NULL")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         connection.execute("DELETE FROM memory_tags", [])?;
+        connection.execute("DELETE FROM facts", [])?;
+        connection.execute("DELETE FROM memory_vectors", [])?;
         let count = connection.execute("DELETE FROM memories", [])?;
         search::empty_memory_index(connection)?;
-        return Ok(count);
+        return Ok(Removed { count, recordings });
     }
-    let mut count = 0;
+    let mut removed = Removed::default();
     for id in ids(connection, what, FORGET_CHUNK_ROWS as i64)? {
-        count += usize::from(delete(connection, &id)?);
+        if let Some(one) = delete(connection, &id)? {
+            removed.count += one.count;
+            removed.recordings.extend(one.recordings);
+        }
     }
-    Ok(count)
+    Ok(removed)
 }
 
 /// `limit` -1: all.
@@ -317,57 +430,6 @@ pub fn newest(
     Ok((contents, total as usize))
 }
 
-#[derive(Clone, Debug, Serialize)]
-pub struct Tag {
-    pub id: String,
-    pub name: String,
-    pub color: String,
-    /// Memories that carry it.
-    pub count: i64,
-}
-
-/// Tags by name, one page, and how many there are.
-pub fn tags(connection: &Connection, page: Page) -> Result<(Vec<Tag>, i64), VoiceError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT t.id, t.name, t.color,
-                (SELECT count(*) FROM memory_tags mt WHERE mt.tag_id = t.id)
-         FROM tags t ORDER BY t.name LIMIT ?1 OFFSET ?2",
-    )?;
-    let tags = statement
-        .query_map(params![page.limit as i64, page.offset as i64], |row| {
-            Ok(Tag {
-                id: row.get(0)?,
-                name: row.get(1)?,
-                color: row.get(2)?,
-                count: row.get(3)?,
-            })
-        })?
-        .collect::<Result<Vec<Tag>, _>>()?;
-    let total = connection.query_row("SELECT count(*) FROM tags", [], |row| row.get(0))?;
-    Ok((tags, total))
-}
-
-/// Makes `names` the tags of a memory; a tag that does not exist yet is made.
-fn set_tags(connection: &Connection, id: &str, names: &[String]) -> Result<(), VoiceError> {
-    connection
-        .prepare_cached("DELETE FROM memory_tags WHERE memory_id = ?1")?
-        .execute([id])?;
-    for name in names {
-        connection
-            .prepare_cached(
-                "INSERT INTO tags (id, name) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
-            )?
-            .execute(params![fresh_id("tag_"), name])?;
-        connection
-            .prepare_cached(
-                "INSERT OR IGNORE INTO memory_tags (memory_id, tag_id)
-                 SELECT ?1, id FROM tags WHERE name = ?2",
-            )?
-            .execute(params![id, name])?;
-    }
-    Ok(())
-}
-
 /// A memory as clients see it, borrowed from the row.
 #[derive(Serialize)]
 struct View<'r> {
@@ -411,11 +473,32 @@ struct View<'r> {
     observations: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     action_items: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<FactView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organized_at: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_url: Option<String>,
+}
+
+/// A fact as clients see it.
+#[derive(Serialize, serde::Deserialize)]
+struct FactView {
+    subject: String,
+    predicate: String,
+    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<String>,
 }
 
 impl<'r> View<'r> {
     fn read(row: &'r Row) -> Result<View<'r>, VoiceError> {
         let tags = text(row, 25)?;
+        let facts = text(row, 26)?;
+        let recording_id = optional_text(row, 15)?;
+        let has_sound: bool = row.get(28)?;
         Ok(View {
             id: text(row, 0)?,
             content: text(row, 1)?,
@@ -432,7 +515,11 @@ impl<'r> View<'r> {
             metadata: optional_json(row, 12)?,
             conversation_id: optional_text(row, 13)?,
             message_id: optional_text(row, 14)?,
-            recording_id: optional_text(row, 15)?,
+            audio_url: recording_id
+                .as_ref()
+                .filter(|_| has_sound)
+                .map(|id| audio_url(id)),
+            recording_id,
             recorded_at: row.get::<_, Option<i64>>(16)?.map(Time),
             superseded_by: optional_text(row, 17)?,
             last_recalled_at: row.get::<_, Option<i64>>(18)?.map(Time),
@@ -446,6 +533,11 @@ impl<'r> View<'r> {
                 "[]" => Vec::new(),
                 names => serde_json::from_str(names).unwrap_or_default(),
             },
+            facts: match facts.as_ref() {
+                "[]" => Vec::new(),
+                facts => serde_json::from_str(facts).unwrap_or_default(),
+            },
+            organized_at: row.get::<_, Option<i64>>(27)?.map(Time),
         })
     }
 }

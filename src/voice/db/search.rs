@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::clock::UnixMillis;
-use crate::store::{Connection, OptionalExtension, params};
+use crate::store::{Connection, OptionalExtension, ToSql, params};
 use crate::voice::error::VoiceError;
 use crate::voice::index::indexed;
 use crate::voice::memory::{Importance, MemoryFilter};
@@ -24,6 +24,7 @@ pub struct MatchText {
     pub title: String,
     pub content: String,
     pub category: String,
+    pub superseded_by: Option<String>,
 }
 
 /// Whether a search index agrees with its table.
@@ -43,35 +44,77 @@ impl IndexCheck {
     }
 }
 
-/// bm25 with title x4, tags x3, summary x2, content x1. Not ordered here: how old and how
-/// important a memory is weighs too.
-const MATCHES: &str = "SELECT m.seq, m.importance, m.pinned, m.created_at,
-        -bm25(memory_index, 4.0, 3.0, 2.0, 1.0)
-    FROM memory_index i JOIN memories m ON m.seq = i.rowid
-    WHERE memory_index MATCH ?1 AND m.is_archived = ?2
-      AND (?3 IS NULL OR m.category = ?3)
+/// What a filter lets through; parameters 2 to 10.
+macro_rules! passes {
+    () => {
+        " AND m.is_archived = ?2
+      AND (?3 IS NULL OR m.category = ?3
+           OR substr(m.category, 1, length(?3) + 1) = ?3 || '.')
       AND (?4 IS NULL OR m.created_at >= ?4)
       AND (?5 IS NULL OR m.created_at < ?5)
       AND (?6 IS NULL OR EXISTS (SELECT 1 FROM memory_tags mt JOIN tags t ON t.id = mt.tag_id
                                  WHERE mt.memory_id = m.id AND t.name = ?6))
-      AND (?7 = 0 OR m.superseded_by IS NULL)";
+      AND (?7 = 0 OR m.superseded_by IS NULL)
+      AND (?8 IS NULL OR m.source = ?8)
+      AND (?9 IS NULL OR m.importance = ?9)
+      AND (?10 IS NULL OR m.conversation_id = ?10)"
+    };
+}
+
+/// bm25 with title x4, tags x3, summary x2, content x1. Not ordered here: how old and how
+/// important a memory is weighs too.
+const MATCHES: &str = concat!(
+    "SELECT m.seq, m.importance, m.pinned, m.created_at, -bm25(memory_index, 4.0, 3.0, 2.0, 1.0)
+     FROM memory_index i JOIN memories m ON m.seq = i.rowid
+     WHERE memory_index MATCH ?1",
+    passes!()
+);
+
+const MATCH_OF: &str = concat!(
+    "SELECT m.seq, m.importance, m.pinned, m.created_at, 0.0 FROM memories m WHERE m.seq = ?1",
+    passes!()
+);
 
 /// Hands every memory that an FTS5 expression matches to `take`, in no particular order.
 pub fn matches(
     connection: &Connection,
     expression: &str,
     filter: &MemoryFilter,
+    take: impl FnMut(Match),
+) -> Result<(), VoiceError> {
+    filtered(connection, MATCHES, &expression, filter, take)
+}
+
+/// One memory, if a filter lets it through.
+pub fn match_of(
+    connection: &Connection,
+    seq: i64,
+    filter: &MemoryFilter,
+) -> Result<Option<Match>, VoiceError> {
+    let mut found = None;
+    filtered(connection, MATCH_OF, &seq, filter, |one| found = Some(one))?;
+    Ok(found)
+}
+
+fn filtered(
+    connection: &Connection,
+    sql: &str,
+    wanted: &dyn ToSql,
+    filter: &MemoryFilter,
     mut take: impl FnMut(Match),
 ) -> Result<(), VoiceError> {
-    let mut statement = connection.prepare_cached(MATCHES)?;
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![
-        expression,
+        wanted,
         filter.archived,
         filter.category,
         filter.since.map(|time| time.0),
         filter.until.map(|time| time.0),
         filter.tag,
         filter.current_only,
+        filter.source.map(|source| source.name()),
+        filter.importance.map(|importance| importance.name()),
+        filter.conversation_id,
     ])?;
     while let Some(row) = rows.next()? {
         take(Match {
@@ -86,14 +129,16 @@ pub fn matches(
 }
 
 pub fn match_text(connection: &Connection, seq: i64) -> Result<MatchText, VoiceError> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, title, content, category FROM memories WHERE seq = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, title, content, category, superseded_by FROM memories WHERE seq = ?1",
+    )?;
     Ok(statement.query_row([seq], |row| {
         Ok(MatchText {
             id: row.get(0)?,
             title: row.get(1)?,
             content: row.get(2)?,
             category: row.get(3)?,
+            superseded_by: row.get(4)?,
         })
     })?)
 }
@@ -120,19 +165,29 @@ pub fn messages(
          FROM message_index i JOIN messages m ON m.seq = i.rowid
          WHERE message_index MATCH ?1
            AND (?2 IS NULL OR m.timestamp >= ?2) AND (?3 IS NULL OR m.timestamp < ?3)
+           AND (?5 IS NULL OR m.conversation_id = ?5)
          ORDER BY 6 DESC, m.seq DESC LIMIT ?4",
     )?;
     let (since, until) = (filter.since.map(|t| t.0), filter.until.map(|t| t.0));
-    let found = statement.query_map(params![expression, since, until, limit as i64], |row| {
-        Ok(MessageMatch {
-            id: row.get(0)?,
-            conversation_id: row.get(1)?,
-            role: row.get(2)?,
-            content: row.get(3)?,
-            created_at: UnixMillis(row.get(4)?),
-            text_rank: row.get::<_, f64>(5)?.max(f64::MIN_POSITIVE),
-        })
-    })?;
+    let found = statement.query_map(
+        params![
+            expression,
+            since,
+            until,
+            limit as i64,
+            filter.conversation_id
+        ],
+        |row| {
+            Ok(MessageMatch {
+                id: row.get(0)?,
+                conversation_id: row.get(1)?,
+                role: row.get(2)?,
+                content: row.get(3)?,
+                created_at: UnixMillis(row.get(4)?),
+                text_rank: row.get::<_, f64>(5)?.max(f64::MIN_POSITIVE),
+            })
+        },
+    )?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 

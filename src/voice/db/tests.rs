@@ -18,9 +18,9 @@ const FIRST_PAGE: Page = Page {
 
 fn empty() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    connection
-        .execute_batch(include_str!("../../store/sql/0002_voice.sql"))
-        .unwrap();
+    for step in crate::store::migrate::STEPS {
+        connection.execute_batch(step.sql).unwrap();
+    }
     connection
 }
 
@@ -55,6 +55,7 @@ fn turn(conversation: &str, said: &str, answered: &str) -> NewTurn {
         said: message(Role::User, said),
         answered: message(Role::Assistant, answered),
         at: NOW,
+        is_private: false,
     }
 }
 
@@ -124,8 +125,8 @@ fn a_change_is_found_by_its_new_words_only() {
 fn a_deleted_memory_leaves_nothing_behind() {
     let connection = empty();
     let id = remember(&connection, "secret of the attic");
-    assert!(memories::delete(&connection, &id).unwrap());
-    assert!(!memories::delete(&connection, &id).unwrap());
+    assert!(memories::delete(&connection, &id).unwrap().is_some());
+    assert!(memories::delete(&connection, &id).unwrap().is_none());
     assert!(found(&connection, "attic").is_empty());
     assert!(search::check_index(&connection).unwrap().agrees());
 }
@@ -138,11 +139,13 @@ fn forgetting_goes_by_words_time_or_everything() {
     }
     let red = Forget::Matching(Query::parse("red"));
     assert_eq!(memories::would_forget(&connection, &red).unwrap().0, 2);
-    assert_eq!(memories::forget(&connection, &red).unwrap(), 2);
+    assert_eq!(memories::forget(&connection, &red).unwrap().count, 2);
     let before = Forget::Between(UnixMillis(0), NOW);
-    assert_eq!(memories::forget(&connection, &before).unwrap(), 0);
+    assert_eq!(memories::forget(&connection, &before).unwrap().count, 0);
     assert_eq!(
-        memories::forget(&connection, &Forget::Everything).unwrap(),
+        memories::forget(&connection, &Forget::Everything)
+            .unwrap()
+            .count,
         1
     );
     assert!(found(&connection, "car").is_empty());
@@ -318,7 +321,7 @@ proptest! {
                 (0 | 1, _) => kept.push((remember(&connection, &format!("{word} 记忆")), word)),
                 (2, Some(at)) => {
                     let (id, _) = kept.remove(at);
-                    prop_assert!(memories::delete(&connection, &id).unwrap());
+                    prop_assert!(memories::delete(&connection, &id).unwrap().is_some());
                 }
                 (3, Some(at)) => {
                     let patch = MemoryPatch { content: Some(word.clone()), ..MemoryPatch::default() };

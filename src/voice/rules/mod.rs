@@ -37,6 +37,8 @@ pub enum Kind {
     VolumeTo,
     Mute,
     SummaryToday,
+    PrivateOn,
+    PrivateOff,
     List,
     ForgetEverything,
     ClearConversation,

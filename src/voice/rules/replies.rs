@@ -307,6 +307,21 @@ pub fn summary(language: Language, newest: &[&str], total: usize, questions: usi
     }
 }
 
+pub fn private(language: Language, on: bool) -> String {
+    match on {
+        true => pick(
+            language,
+            "Private: I keep nothing of this by myself until you say “you can remember again”.",
+            "隐私模式：我不会主动记下这些，直到您说“可以记了”。",
+        ),
+        false => pick(
+            language,
+            "I may keep what is worth keeping again.",
+            "好的，我又可以记下重要的事了。",
+        ),
+    }
+}
+
 fn clock_unset(language: Language) -> String {
     pick(
         language,

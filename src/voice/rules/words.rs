@@ -95,6 +95,18 @@ pub const RULES: &[(Kind, &[&str])] = &[
         "(总结|概括)[一下](今天|今日)[的事|]", "今天(发生|说|记)了(什么|哪些)[事|]", "今日(总结|小结)",
         "今天的(总结|小结)",
     ]),
+    (Kind::PrivateOff, &[
+        "(private mode off|leave private mode|stop private mode|end private mode|turn off private mode)",
+        "you (can|may) remember (again|things again|this again)", "start remembering[ again]",
+        "(关闭|退出|结束|关掉)(隐私|私密)模式", "(可以|继续)(记|记住|记录)了", "恢复(记录|记忆)", "可以重新记了",
+    ]),
+    (Kind::PrivateOn, &[
+        "(private mode|private mode on|go private|start private mode|turn on private mode)",
+        "(dont|do not) (remember|keep|note|record|store) (this|that|it|any of this|what i say)",
+        "stop remembering", "(this is|what i say now is) (private|off the record)", "off the record",
+        "(打开|开启|进入|启动)(隐私|私密)模式", "(隐私|私密)模式",
+        "(不要|别|不用)(记住|记录|记下来|记)[这个|这件事|这些|这句|这句话|了]", "(这个|这件事|这些|这句话)(不要|别)(记住|记录|记)",
+    ]),
     (Kind::List, &[
         "list[ all][ my| the] (memories|notes|everything)", "show[ me][ all][ my| the] (memories|notes)",
         "what do you (remember|know)", "what have i told you", "what did i tell you", "read[ me] my notes",
