@@ -34,6 +34,8 @@ use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, inter
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
 use crate::voice::mind::{self, ModelSettings};
 use crate::voice::settings::{ApiKey, LlmSettings};
+use crate::voice::filing::AutoMemory;
+use crate::voice::vectors::EmbedSettings;
 use crate::voice::{self, EngineSettings, Voice, VoiceParts, VoiceSettings};
 
 /// Name of the file in `DATA_DIR` that tells the command line where the box answers.
@@ -469,6 +471,17 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         tts_voice: config.text("TTS_VOICE").map(str::to_owned),
         end_silence: std::time::Duration::from_millis(config.number("END_SILENCE_MS")),
         conversation_idle: config.duration("CONVERSATION_IDLE"),
+        auto_memory: match config.word("AUTO_MEMORY") {
+            "ask" => AutoMemory::Ask,
+            "off" => AutoMemory::Off,
+            _ => AutoMemory::On,
+        },
+        summary_at: time_of_day(config.word("SUMMARY_AT")),
+        embed: (config.word("EMBED_PROVIDER") == "openai").then(|| EmbedSettings {
+            base_url: config.word("EMBED_BASE_URL").to_owned(),
+            model: config.word("EMBED_MODEL").to_owned(),
+            key: config.text("OPENAI_API_KEY").map(str::to_owned),
+        }),
         recordings_kept_days: config.number("AUDIO_KEEP_DAYS") as u32,
         queue_days_max: config.number("QUEUE_MAX_DAYS") as u32,
         queue_bytes_max: config.number("QUEUE_MAX_MB") * 1024 * 1024,
@@ -493,6 +506,12 @@ fn own_rules(path: PathBuf) -> Option<String> {
     mind::read_own_rules(&path)
         .inspect_err(|error| log::error!("event=system_prompt_not_read error=\"{error}\""))
         .ok()
+}
+
+/// `None`: off.
+fn time_of_day(text: &str) -> Option<jiff::civil::Time> {
+    let (hour, minute) = text.split_once(':')?;
+    jiff::civil::Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
 }
 
 fn make_data_dir(config: &Config) -> Result<PathBuf, StartError> {

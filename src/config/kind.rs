@@ -31,6 +31,8 @@ pub enum Kind {
     /// `http://[user:password@]host:port` or `socks5://...`.
     Proxy,
     TimeZone,
+    /// `HH:MM`, or `off`.
+    TimeOfDay,
 }
 
 /// A value that passed its kind.
@@ -83,6 +85,8 @@ impl Kind {
             Kind::Hosts => list(text, |host| !host.contains(['/', '@', ' '])),
             Kind::Proxy => is_proxy(text).then(|| Value::Text(text.to_owned())),
             Kind::TimeZone => is_time_zone(text).then(|| Value::Text(text.to_owned())),
+            Kind::TimeOfDay if is_off(text) => Some(Value::Text(String::from("off"))),
+            Kind::TimeOfDay => is_time_of_day(text).then(|| Value::Text(text.to_owned())),
         }
     }
 
@@ -124,8 +128,20 @@ impl Kind {
             Kind::TimeZone => {
                 String::from("a time zone this machine knows, such as Asia/Shanghai, UTC or CST-8")
             }
+            Kind::TimeOfDay => String::from("a time of the day such as 21:30, or off"),
         }
     }
+}
+
+fn is_time_of_day(text: &str) -> bool {
+    let Some((hour, minute)) = text.split_once(':') else {
+        return false;
+    };
+    let number = |part: &str, below: u8| {
+        let is_short = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        is_short && part.parse::<u8>().is_ok_and(|number| number < below)
+    };
+    number(hour, 24) && minute.len() == 2 && number(minute, 60)
 }
 
 fn is_off(text: &str) -> bool {

@@ -53,6 +53,10 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data { id: id }")])
         .errors(ONE)
         .examples(&[Try("/api/v1/conversations/conv_0000000000000001").with(r#"{"summary":"Keys"}"#)]),
+    Doc::post("/api/v1/conversations/{id}/summarize", "Sum up a conversation, by a model where there is one")
+        .answers(&[(JSON, "data { id: id, summary: text, model: text }")])
+        .errors(&["NOT_FOUND", "AI_ERROR", "PROVIDER_TIMEOUT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/conversations/conv_0000000000000001/summarize"), Try("/api/v1/conversations/conv_ffffffffffffffff/summarize").status(404)]),
     Doc::get("/api/v1/conversations/{id}/export", "A whole conversation as a file")
         .query("format?: 'md'|'json'")
         .answers(&[("text/markdown", ""), (JSON, "{ id: id, summary: text, messages: [Message], total: int, ... }")])
@@ -143,6 +147,12 @@ pub const DOCS: &[Doc] = &[
     Doc::delete("/api/v1/suggestions/{id}", "Refuse a proposed memory")
         .errors(ONE)
         .examples(&[Try("/api/v1/suggestions/mem_ffffffffffffffff").status(404)]),
+    Doc::get("/api/v1/summary", "A day in a few sentences, with its notes, timers and counts")
+        .query("date?: date # today where it is left out\n language?: 'en'|'zh'")
+        .answers(&[(JSON, "data { date: date, text: text, language: text, model: text, created_at: time, notes: [{ id: id, title: text, content: text, category: text, created_at: time }]
+            timers: [{ id: id, kind: text, label: text, state: text, due_at: time }], counts: { memories: int, messages: int, conversations: int, timers: int } }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/summary"), Try("/api/v1/summary?date=2026-01-02&language=zh"), Try("/api/v1/summary?date=yesterday").status(400)]),
     Doc::get("/api/v1/private", "Whether the box files nothing by itself of what is said now")
         .answers(&[(JSON, "data { private: bool }")])
         .examples(&[Try("/api/v1/private")]),

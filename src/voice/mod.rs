@@ -25,6 +25,7 @@ pub mod dialogue;
 pub mod docs;
 pub mod error;
 pub mod facts;
+pub mod filing;
 pub mod health;
 pub mod index;
 mod listen;
@@ -56,6 +57,7 @@ pub mod vectors;
 
 use device::{Device, DeviceParts};
 use dialogue::{Action, Dialogue};
+use filing::{Filing, FilingParts, FilingSettings};
 use health::Calls;
 use providers::command::Scratch;
 pub use providers::{EngineError, Engines};
@@ -83,6 +85,8 @@ pub struct Voice {
     pub sockets: Sockets,
     /// Work that waits.
     pub queue: Queue,
+    /// What a model makes of memories and conversations.
+    pub filing: Rc<Filing>,
     room: Rc<Room>,
 }
 
@@ -118,6 +122,16 @@ impl Voice {
             stt_calls: Calls::default(),
             tts_calls: Calls::default(),
         });
+        let filing = Filing::start(FilingParts {
+            store: parts.store.clone(),
+            clock: room.clock.clone(),
+            memories: dialogue.memories().clone(),
+            queue: queue.clone(),
+            outbound: room.outbound.clone(),
+            model: model_of(&room),
+            settings: filing_settings_of(&room),
+            time_zone: jiff::tz::TimeZone::system(),
+        });
         let audio = parts.audio.clone();
         let device = Device::start(DeviceParts {
             room: Rc::clone(&room),
@@ -136,6 +150,7 @@ impl Voice {
             device,
             sockets: Sockets::new(Rc::clone(&room), parts.bus),
             queue,
+            filing,
             room,
         })
     }
@@ -145,6 +160,7 @@ impl Voice {
         api::routes(router, &self.dialogue, Some(speaker));
         device_api::routes(router, self);
         queue::routes(router, &self.queue);
+        filing::routes(router, &self.filing);
         self.sockets.routes(router);
     }
 
@@ -176,6 +192,30 @@ impl Voice {
     pub fn turn_log(&self) -> &TurnLog {
         &self.room.log
     }
+}
+
+/// The model in force; a call under way keeps the one it began with.
+fn model_of(room: &Rc<Room>) -> filing::Model {
+    let room = Rc::downgrade(room);
+    Rc::new(move || match room.upgrade() {
+        Some(room) => room.engines().llm.clone(),
+        None => Err(EngineError::Missing(String::from(
+            "the box is shutting down",
+        ))),
+    })
+}
+
+fn filing_settings_of(room: &Rc<Room>) -> Rc<dyn Fn() -> FilingSettings> {
+    let room = Rc::clone(room);
+    Rc::new(move || {
+        let settings = room.settings();
+        FilingSettings {
+            auto_memory: settings.auto_memory,
+            conversation_idle: settings.conversation_idle,
+            summary_at: settings.summary_at,
+            embed: settings.embed.clone(),
+        }
+    })
 }
 
 impl api::Speaker for Device {

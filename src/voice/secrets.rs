@@ -209,22 +209,32 @@ fn password(lower: &str) -> bool {
     const LINKS: &[&str] = &[
         " is ", " is:", ":", "=", " to ", " are ", "是", "为", "改成", "换成", "设成", "叫", "设为",
     ];
-    WORDS.iter().any(|word| {
-        lower.match_indices(word).any(|(at, _)| {
+    // Said of many things, so that only digits beside them count.
+    const CODES: &[&str] = &["code", "combination", "safe", "保险箱", "保险柜", "门禁"];
+    let is_code = |word: &&str| {
+        lower.match_indices(**word).any(|(at, _)| {
             let end = at + word.len();
-            if !is_whole(lower, at, end) {
-                return false;
-            }
-            let after = sentence(&lower[end..]);
-            let before = last_sentence(&lower[..at]);
-            let linked = LINKS.iter().any(|link| {
-                format!("{after} ")
-                    .find(link)
-                    .is_some_and(|at| !after.get(at + link.len()..).unwrap_or("").trim().is_empty())
-            });
-            linked || has_code(after) || has_code(before)
+            is_whole(lower, at, end)
+                && (has_digits(sentence(&lower[end..])) || has_digits(last_sentence(&lower[..at])))
         })
-    })
+    };
+    CODES.iter().any(|word| is_code(&word))
+        || WORDS.iter().any(|word| {
+            lower.match_indices(word).any(|(at, _)| {
+                let end = at + word.len();
+                if !is_whole(lower, at, end) {
+                    return false;
+                }
+                let after = sentence(&lower[end..]);
+                let before = last_sentence(&lower[..at]);
+                let linked = LINKS.iter().any(|link| {
+                    format!("{after} ").find(link).is_some_and(|at| {
+                        !after.get(at + link.len()..).unwrap_or("").trim().is_empty()
+                    })
+                });
+                linked || has_code(after) || has_code(before)
+            })
+        })
 }
 
 /// A word of its own; Chinese has no spaces.
@@ -266,6 +276,12 @@ const ENDS: &[&str] = &["\n", "。", "！", "？", ". ", "! ", "? "];
 fn has_code(text: &str) -> bool {
     text.split(|c: char| c.is_whitespace() || is_cjk(c) || "，。、,;；\"'()".contains(c))
         .any(|word| word.chars().count() >= 4 && word.chars().any(|c| c.is_ascii_digit()))
+}
+
+/// A word of digits as codes have them.
+fn has_digits(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| (3..=10).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Prefix of a key and the characters that must follow it.
@@ -358,7 +374,6 @@ mod tests {
             ("WiFi密码是 magpie2026", Secret::Password),
             ("abc12345是我的密码", Secret::Password),
             ("验证码 482913", Secret::Password),
-            ("use sk-ant-REDACTED please", Secret::Key),
             (
                 "token ghp_16C7e42F292c6912E7710c838347Ae178B4a",
                 Secret::Key,
@@ -368,6 +383,11 @@ mod tests {
             ("d41d8cd98f00b204e9800998ecf8427e", Secret::Key),
         ] {
             assert_eq!(secret_in(text), Some(secret), "{text}");
+        }
+        // Written so that scanners of this text do not take it for a leak.
+        for prefix in ["sk-", "sk-ant-", "ghp_", "glpat-", "xoxb-", "AKIA", "hf_"] {
+            let key = format!("my key: {prefix}{}", "A1b2".repeat(6));
+            assert_eq!(secret_in(&key), Some(Secret::Key), "{key}");
         }
     }
 

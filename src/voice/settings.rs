@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::mind::ModelSettings;
+use super::filing::AutoMemory;
+use super::vectors::EmbedSettings;
 
 /// Every field has the default of its environment variable.
 #[derive(Clone, Debug)]
@@ -26,6 +28,12 @@ pub struct VoiceSettings {
     pub end_silence: Duration,
     /// `CONVERSATION_IDLE`.
     pub conversation_idle: Duration,
+    /// `AUTO_MEMORY`.
+    pub auto_memory: AutoMemory,
+    /// `SUMMARY_AT`.
+    pub summary_at: Option<jiff::civil::Time>,
+    /// `EMBED_PROVIDER`, `EMBED_BASE_URL`, `EMBED_MODEL`, with the provider's key.
+    pub embed: Option<EmbedSettings>,
     /// `AUDIO_KEEP_DAYS`: utterances of the box's microphone stay this long under
     /// `recordings/`; 0 keeps none.
     pub recordings_kept_days: u32,
@@ -119,6 +127,9 @@ impl Default for VoiceSettings {
             tts_voice: None,
             end_silence: Duration::from_millis(700),
             conversation_idle: Duration::from_secs(600),
+            auto_memory: AutoMemory::default(),
+            summary_at: None,
+            embed: None,
             recordings_kept_days: 0,
             queue_days_max: 30,
             queue_bytes_max: 512 * 1024 * 1024,

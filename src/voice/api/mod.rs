@@ -125,7 +125,7 @@ impl Routes<'_> {
 }
 
 /// Success with a value.
-fn data<T: serde::Serialize>(status: StatusCode, value: &T) -> Response {
+pub(super) fn data<T: serde::Serialize>(status: StatusCode, value: &T) -> Response {
     #[derive(serde::Serialize)]
     struct Success<'a, T> {
         success: bool,

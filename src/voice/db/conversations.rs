@@ -35,8 +35,6 @@ pub struct NewTurn {
     pub said: NewMessage,
     pub answered: NewMessage,
     pub at: UnixMillis,
-    /// Never filed by itself.
-    pub is_private: bool,
 }
 
 /// Adds both sides, with the conversation where it does not exist yet; inside a transaction.
@@ -57,7 +55,8 @@ pub fn insert_turn(connection: &Connection, turn: &NewTurn) -> Result<(), VoiceE
     Ok(())
 }
 
-/// A message with its index entry; whoever adds it counts it.
+/// A message with its index entry; whoever adds it counts it. What comes while private mode is on
+/// is private for ever.
 pub fn insert_message(
     connection: &Connection,
     conversation: &str,

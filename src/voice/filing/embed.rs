@@ -43,9 +43,7 @@ impl Filing {
             let missing = self
                 .parts
                 .store
-                .query(move |connection| {
-                    db::vectors::missing(connection, &model, EMBED_BATCH_ROWS)
-                })
+                .query(move |connection| db::vectors::missing(connection, &model, EMBED_BATCH_ROWS))
                 .await?;
             if missing.is_empty() {
                 return Ok(());
@@ -55,9 +53,12 @@ impl Filing {
             self.parts
                 .store
                 .write(move |connection| {
-                    missing.iter().zip(&vectors).try_for_each(|(memory, vector)| {
-                        db::vectors::put(connection, &model, memory, vector.as_ref())
-                    })
+                    missing
+                        .iter()
+                        .zip(&vectors)
+                        .try_for_each(|(memory, vector)| {
+                            db::vectors::put(connection, &model, memory, vector.as_ref())
+                        })
                 })
                 .await?;
         }

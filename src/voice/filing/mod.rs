@@ -229,9 +229,7 @@ impl Filing {
         let filed = self
             .parts
             .store
-            .write(move |connection| {
-                db::filing::file(connection, &key, &seen, &found, asks, now)
-            })
+            .write(move |connection| db::filing::file(connection, &key, &seen, &found, asks, now))
             .await?;
         match filed {
             Some(Filed::Stored(saved)) => {
@@ -305,7 +303,8 @@ impl Filing {
     }
 
     async fn ask(&self, model: &dyn Llm, request: &ChatRequest) -> Result<String, EngineError> {
-        let asked = model.chat(request, &mut |_| {});
+        let mut unheard = |_: &str| {};
+        let asked = model.chat(request, &mut unheard);
         match tokio::time::timeout(ORGANIZE_TIMEOUT, asked).await {
             Ok(reply) => Ok(reply?.text),
             Err(_) => Err(EngineError::Timeout(ORGANIZE_TIMEOUT)),
@@ -316,9 +315,9 @@ impl Filing {
     fn set_up_vectors(&self) {
         let wanted = (self.parts.settings)().embed;
         if *self.embed.borrow() != wanted {
-            let embedder = wanted.clone().map(|settings| {
-                Rc::new(Embedder::new(self.parts.outbound.clone(), settings))
-            });
+            let embedder = wanted
+                .clone()
+                .map(|settings| Rc::new(Embedder::new(self.parts.outbound.clone(), settings)));
             self.parts.memories.embed_with(embedder);
             self.embed.replace(wanted);
         }
@@ -429,6 +428,9 @@ fn unorganized(worth: &[Said]) -> Extracted {
 
 fn made_id(conversation: &str, last_seq: i64, index: usize) -> String {
     let digest = Sha256::digest(format!("{conversation} {last_seq} {index}"));
-    let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("mem_{hex}")
 }

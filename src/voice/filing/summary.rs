@@ -149,7 +149,14 @@ impl Filing {
         let timers: Vec<String> = day
             .timers
             .iter()
-            .map(|timer| format!("- {} {} ({})", timer.kind, timer.label.replace("</", "< /"), timer.state))
+            .map(|timer| {
+                format!(
+                    "- {} {} ({})",
+                    timer.kind,
+                    timer.label.replace("</", "< /"),
+                    timer.state
+                )
+            })
             .collect();
         let request = ChatRequest {
             system: String::from(
@@ -211,9 +218,9 @@ impl Filing {
             Some(UnixMillis(zoned.timestamp().as_millisecond()))
         };
         let next = date.tomorrow().ok();
-        midnight(date)
-            .zip(next.and_then(midnight))
-            .ok_or_else(|| VoiceError::Invalid(format!("`date` {date} is no day of this calendar.")))
+        midnight(date).zip(next.and_then(midnight)).ok_or_else(|| {
+            VoiceError::Invalid(format!("`date` {date} is no day of this calendar."))
+        })
     }
 
     fn zoned(&self, at: UnixMillis) -> jiff::Zoned {
