@@ -32,9 +32,9 @@ use crate::outbound::{Outbound, OutboundOptions, Proxy};
 use crate::server::tls::{Tls, TlsError};
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
+use crate::voice::filing::AutoMemory;
 use crate::voice::mind::{self, ModelSettings};
 use crate::voice::settings::{ApiKey, LlmSettings};
-use crate::voice::filing::AutoMemory;
 use crate::voice::vectors::EmbedSettings;
 use crate::voice::{self, EngineSettings, Voice, VoiceParts, VoiceSettings};
 
@@ -480,7 +480,7 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         embed: (config.word("EMBED_PROVIDER") == "openai").then(|| EmbedSettings {
             base_url: config.word("EMBED_BASE_URL").to_owned(),
             model: config.word("EMBED_MODEL").to_owned(),
-            key: config.text("OPENAI_API_KEY").map(str::to_owned),
+            key: config.text("OPENAI_API_KEY").and_then(ApiKey::new),
         }),
         recordings_kept_days: config.number("AUDIO_KEEP_DAYS") as u32,
         queue_days_max: config.number("QUEUE_MAX_DAYS") as u32,

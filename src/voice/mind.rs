@@ -18,7 +18,7 @@ use super::memory::{MemoryFilter, fresh_id, title_of};
 use super::prompt::{self, Budget, Material, Note, Prompt, Said};
 use super::providers::EngineError;
 use super::providers::llm::{ChatMessage, ChatReply, ChatRequest, Llm, Stop, ToolSpec};
-use super::recall::{self, Hit, estimated_tokens};
+use super::recall::{self, Fit, Hit, estimated_tokens};
 use super::rules::{Language, replies};
 use super::tools::{self, Done, Tools};
 use crate::limits::{
@@ -306,7 +306,7 @@ impl Dialogue {
 
     async fn recalled_for(&self, question: &str) -> Result<Vec<Note>, VoiceError> {
         let subject = recall::subject(question);
-        if subject.is_empty() {
+        if subject.is_empty() && self.memories().embedder().is_none() {
             return Ok(Vec::new());
         }
         let current = MemoryFilter {
@@ -315,9 +315,9 @@ impl Dialogue {
         };
         let found = self
             .memories()
-            .search(subject, current, RECALLED_MAX)
+            .recall(question, subject, current, RECALLED_MAX)
             .await?;
-        let fits = |hit: &Hit| hit.covered >= COVERED_MIN;
+        let fits = |hit: &Hit| hit.covered >= COVERED_MIN || hit.fit == Fit::Meaning;
         Ok(found.hits.into_iter().filter(fits).map(note).collect())
     }
 

@@ -211,14 +211,14 @@ fn password(lower: &str) -> bool {
     ];
     // Said of many things, so that only digits beside them count.
     const CODES: &[&str] = &["code", "combination", "safe", "保险箱", "保险柜", "门禁"];
-    let is_code = |word: &&str| {
-        lower.match_indices(**word).any(|(at, _)| {
+    let is_code = |word: &str| {
+        lower.match_indices(word).any(|(at, _)| {
             let end = at + word.len();
             is_whole(lower, at, end)
                 && (has_digits(sentence(&lower[end..])) || has_digits(last_sentence(&lower[..at])))
         })
     };
-    CODES.iter().any(|word| is_code(&word))
+    CODES.iter().any(|word| is_code(word))
         || WORDS.iter().any(|word| {
             lower.match_indices(word).any(|(at, _)| {
                 let end = at + word.len();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::mind::ModelSettings;
 use super::filing::AutoMemory;
+use super::mind::ModelSettings;
 use super::vectors::EmbedSettings;
 
 /// Every field has the default of its environment variable.

@@ -255,7 +255,8 @@ impl Tools<'_> {
             conversation_id: Some(self.conversation.to_owned()),
             message_id: self.message.map(str::to_owned),
             recording_id: self.recording.map(str::to_owned),
-            ..NewMemory::plain(given.content.trim(), source, now)
+            wants_organizing: self.memories.has_model(),
+            ..NewMemory::told(given.content.trim(), source, now)
         };
         let saved = self.memories.create(memory).await?;
         let answer = json!({ "id": saved.id, "kept": true });
@@ -269,7 +270,10 @@ impl Tools<'_> {
             ..MemoryFilter::default()
         };
         let query = Query::parse(&given.query);
-        let found = self.memories.search(query, current, FOUND_MAX).await?;
+        let found = self
+            .memories
+            .recall(&given.query, query, current, FOUND_MAX)
+            .await?;
         let mut done = self.done.borrow_mut();
         for hit in found.hits.iter().filter(|hit| hit.fit != Fit::Some) {
             if done.used.iter().all(|used| used.id != hit.id) {
@@ -290,6 +294,7 @@ impl Tools<'_> {
             "kept_on": self.local(hit.created_at),
             "fits": match hit.fit {
                 Fit::Some => "partly",
+                Fit::Meaning => "by meaning",
                 Fit::All | Fit::Stems => "well",
             },
         })

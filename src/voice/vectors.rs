@@ -13,6 +13,7 @@ use serde_json::json;
 use super::db;
 use super::error::VoiceError;
 use super::providers::EngineError;
+use super::settings::ApiKey;
 use crate::limits::{
     EMBED_ANSWER_BYTES_MAX, EMBED_TEXT_CHARS_MAX, EMBED_TIMEOUT, VECTOR_DIMENSIONS_MAX,
 };
@@ -29,7 +30,7 @@ pub struct EmbedSettings {
     /// Up to before `/embeddings`.
     pub base_url: String,
     pub model: String,
-    pub key: Option<String>,
+    pub key: Option<ApiKey>,
 }
 
 /// Asks for vectors.
@@ -108,11 +109,12 @@ impl Embedder {
             HeaderValue::from_static("application/json"),
         );
         if let Some(key) = &self.settings.key {
-            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
-                EngineError::Rejected(String::from(
-                    "the embedding key has a character that no key has",
-                ))
-            })?;
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {}", key.reveal())).map_err(|_| {
+                    EngineError::Rejected(String::from(
+                        "the embedding key has a character that no key has",
+                    ))
+                })?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }

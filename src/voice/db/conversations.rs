@@ -66,8 +66,9 @@ pub fn insert_message(
     connection
         .prepare_cached(
             "INSERT INTO messages
-                (id, conversation_id, role, content, timestamp, tokens, model, recording_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                (id, conversation_id, role, content, timestamp, tokens, model, recording_id, is_private)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
+                EXISTS (SELECT 1 FROM settings WHERE key = 'private' AND value = '1'))",
         )?
         .execute(params![
             message.id,

@@ -168,7 +168,6 @@ fn turn(conversation: &str, said: &str, answered: &str) -> NewTurn {
         said: message(Role::User, said),
         answered: message(Role::Assistant, answered),
         at: NOW,
-        is_private: false,
     }
 }
 
@@ -187,11 +186,13 @@ fn filing_sees_neither_what_is_private_nor_what_is_a_memory_nor_what_was_forgott
         ..NewMemory::plain("milk is out", Source::Chat, NOW)
     };
     memories::insert(&connection, &memory).unwrap();
-    let secret = NewTurn {
-        is_private: true,
-        ..turn("conv_1", "the party is a surprise", "ok")
+    let private = |on: &str| {
+        crate::voice::db::settings::set(&connection, "private", on, NOW).unwrap();
     };
+    private("1");
+    let secret = turn("conv_1", "the party is a surprise", "ok");
     conversations::insert_turn(&connection, &secret).unwrap();
+    private("0");
     conversations::insert_turn(&connection, &turn("conv_1", "Anna moved to Rome", "Nice."))
         .unwrap();
     let said = |connection: &Connection| -> Vec<String> {

@@ -53,17 +53,22 @@ pub fn idle(
 /// What was said and not filed, without what is private and what is a memory already.
 pub fn unfiled(connection: &Connection, conversation: &str) -> Result<Unfiled, VoiceError> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.seq, m.role = 'user', m.content, m.is_private
-                OR EXISTS (SELECT 1 FROM messages p JOIN memories x ON x.message_id = p.id
-                           WHERE p.seq IN (m.seq, m.seq - 1) AND p.conversation_id = ?1)
+        "SELECT m.seq, m.role = 'user', m.content, m.is_private,
+                EXISTS (SELECT 1 FROM memories x WHERE x.message_id = m.id)
          FROM messages m JOIN conversations c ON c.id = m.conversation_id
          WHERE m.conversation_id = ?1 AND m.seq > c.filed_seq ORDER BY m.seq",
     )?;
     let mut rows = statement.query([conversation])?;
     let mut unfiled = Unfiled::default();
     let mut chars = 0;
+    // The answer to what is left out goes with it.
+    let mut is_kept_already = false;
     while let Some(row) = rows.next()? {
-        let (content, left_out): (String, bool) = (row.get(2)?, row.get(3)?);
+        let (by_person, content): (bool, String) = (row.get(1)?, row.get(2)?);
+        if by_person {
+            is_kept_already = row.get(4)?;
+        }
+        let left_out = is_kept_already || row.get(3)?;
         let length = content.chars().count();
         if !left_out && chars + length > ORGANIZE_CHARS_MAX && !unfiled.said.is_empty() {
             unfiled.is_cut = true;
@@ -72,10 +77,7 @@ pub fn unfiled(connection: &Connection, conversation: &str) -> Result<Unfiled, V
         unfiled.last_seq = row.get(0)?;
         if !left_out {
             chars += length;
-            unfiled.said.push(Said {
-                by_person: row.get(1)?,
-                content,
-            });
+            unfiled.said.push(Said { by_person, content });
         }
     }
     Ok(unfiled)
@@ -138,9 +140,10 @@ pub fn never_file_message(connection: &Connection, id: Option<&str>) -> Result<(
     let Some(id) = id else { return Ok(()) };
     connection
         .prepare_cached(
-            "UPDATE messages SET is_private = 1 WHERE seq IN
-                (SELECT m.seq FROM messages m, (SELECT seq, conversation_id FROM messages WHERE id = ?1) p
-                 WHERE m.seq IN (p.seq, p.seq + 1) AND m.conversation_id = p.conversation_id)",
+            "UPDATE messages SET is_private = 1
+             WHERE id = ?1 OR (role = 'assistant' AND seq = (
+                SELECT min(m.seq) FROM messages m JOIN messages p ON m.conversation_id = p.conversation_id
+                WHERE p.id = ?1 AND m.seq > p.seq))",
         )?
         .execute([id])?;
     Ok(())

@@ -55,7 +55,6 @@ fn turn(conversation: &str, said: &str, answered: &str) -> NewTurn {
         said: message(Role::User, said),
         answered: message(Role::Assistant, answered),
         at: NOW,
-        is_private: false,
     }
 }
 

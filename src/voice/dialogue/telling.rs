@@ -16,7 +16,9 @@ pub(super) fn told(found: &Found, language: Language) -> Option<Reply> {
     let trust = found.hits.first()?.fit;
     let mut sure: Vec<&Hit> = Vec::new();
     for hit in &found.hits {
-        let fits = hit.fit == trust && trust != Fit::Some && hit.score >= ALSO_FITS_SCORE;
+        let fits = hit.fit == trust
+            && !matches!(trust, Fit::Some | Fit::Meaning)
+            && hit.score >= ALSO_FITS_SCORE;
         let is_new = sure.iter().all(|known| known.content != hit.content);
         if fits && is_new && sure.len() < TOLD_MAX {
             sure.push(hit);

@@ -147,12 +147,13 @@ impl World {
             said,
             answered: message(Role::Assistant, "I see."),
             at: self.clock.wall(),
-            is_private: private,
         };
+        self.memories.set_private(private).await.unwrap();
         self.store
             .write(move |connection| db::conversations::insert_turn(connection, &turn))
             .await
             .unwrap();
+        self.memories.set_private(false).await.unwrap();
         id
     }
 
