@@ -106,7 +106,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(SOUND, "VOLUME", Kind::Int(0, 100), "80", "Loudness in per cent.").reloads(),
     Setting::new(SOUND, "END_SILENCE_MS", Kind::Int(300, 2_000), "700", "Silence that ends what somebody says."),
     Setting::new(TALK, "CONVERSATION_IDLE", Kind::Duration(10, 86_400), "10m", "After this long without a word a new conversation begins."),
-    Setting::new(TALK, "AUTO_MEMORY", Kind::OneOf(&["on", "ask", "off"]), "on", "Whether a language model files what is worth keeping of a conversation by itself; ask: it proposes and a person decides."),
+    Setting::new(TALK, "AUTO_MEMORY", Kind::OneOf(&["on", "ask", "off"]), "on", "Whether a language model organises what is kept and files what is worth keeping of a conversation; ask: it proposes the latter and a person decides; off: only what a person asks for."),
     Setting::new(TALK, "SUMMARY_AT", Kind::TimeOfDay, "off", "When the day is summed up, such as 21:30; off: only when somebody asks."),
     Setting::new(TALK, "EMBED_PROVIDER", Kind::OneOf(&["off", "openai"]), "off", "Search memories by meaning too, through a server that speaks OpenAI's embeddings; it is sent the text of memories, never one that holds a secret."),
     Setting::new(TALK, "EMBED_BASE_URL", Kind::Text, "https://api.openai.com/v1", "That server, such as http://10.0.0.2:11434/v1; OPENAI_API_KEY is its key, if it wants one."),

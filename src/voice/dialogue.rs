@@ -363,7 +363,7 @@ impl Dialogue {
         let memory = NewMemory {
             conversation_id: Some(turn.conversation_id.clone()),
             recording_id: turn.question.recording.clone(),
-            wants_organizing: self.memories().has_model(),
+            wants_organizing: self.memories().wants_organizing(None),
             ..NewMemory::told(content, source, self.clock().wall())
         };
         Reply {
@@ -420,7 +420,16 @@ impl Dialogue {
         Ok(Reply::says(replies::list(language, &newest, total)))
     }
 
+    /// As a model told the day, where it did; else as its notes tell it now.
     async fn summary_of_today(&self, language: Language) -> Result<Reply, VoiceError> {
+        let today = self.now().date().to_string();
+        let told = self
+            .store()
+            .query(move |connection| db::summaries::get(connection, &today))
+            .await?;
+        if let Some(told) = told.filter(|told| told.language == language.code()) {
+            return Ok(Reply::says(told.text));
+        }
         let midnight = self
             .now()
             .start_of_day()

@@ -38,6 +38,8 @@ pub type Removal<'a> = Pin<Box<dyn Future<Output = Result<(), VoiceError>> + 'a>
 /// Whoever files by a model what waits for it.
 pub trait Filer {
     fn has_model(&self) -> bool;
+    /// Whether it does so without being asked.
+    fn files_by_itself(&self) -> bool;
     /// There may be something new.
     fn wake(&self);
 }
@@ -97,12 +99,11 @@ impl Memories {
         let _ = self.shared.filer.set(filer);
     }
 
-    /// Whether a model can file what is kept now.
-    pub fn has_model(&self) -> bool {
-        self.shared
-            .filer
-            .get()
-            .is_some_and(|filer| filer.has_model())
+    /// Whether a model is to file what is kept now; `asked`: a person said so or said no.
+    pub fn wants_organizing(&self, asked: Option<bool>) -> bool {
+        self.shared.filer.get().is_some_and(|filer| {
+            asked.unwrap_or_else(|| filer.files_by_itself()) && filer.has_model()
+        })
     }
 
     /// Whether what is said now is never filed by itself.

@@ -255,7 +255,7 @@ impl Tools<'_> {
             conversation_id: Some(self.conversation.to_owned()),
             message_id: self.message.map(str::to_owned),
             recording_id: self.recording.map(str::to_owned),
-            wants_organizing: self.memories.has_model(),
+            wants_organizing: self.memories.wants_organizing(None),
             ..NewMemory::told(given.content.trim(), source, now)
         };
         let saved = self.memories.create(memory).await?;

@@ -2,6 +2,7 @@
 //! words come, what its tools do, and what a person is told when it fails.
 
 mod failing;
+mod filing;
 #[path = "../support/provider/mod.rs"]
 mod provider;
 mod rig;

@@ -42,6 +42,7 @@ impl Rig {
         let provider = Provider::start();
         let home = Home::new()
             .set("LLM_PROVIDER", kind.name())
+            .set("AUTO_MEMORY", "off")
             .set("STT_PROVIDER", "none")
             .set("TTS_PROVIDER", "none");
         let home = match kind {
@@ -57,6 +58,12 @@ impl Rig {
             home,
             kind,
         }
+    }
+
+    /// The same with one more setting.
+    pub fn set(mut self, name: &'static str, value: &str) -> Rig {
+        self.home = self.home.set(name, value);
+        self
     }
 
     /// Bodies of the requests so far.

@@ -39,7 +39,7 @@ pub async fn create(api: Rc<Api>, mut request: Request) -> Result<Response, Http
     let content = fields.required_text("content")?;
     let now = api.dialogue.clock().wall();
     let title = fields.text("title")?.unwrap_or_else(|| title_of(&content));
-    let organize = fields.flag("organize")?.unwrap_or(true);
+    let organize = fields.flag("organize")?;
     let memory = NewMemory {
         title,
         summary: fields.text("summary")?,
@@ -54,7 +54,7 @@ pub async fn create(api: Rc<Api>, mut request: Request) -> Result<Response, Http
         metadata: fields.object("metadata")?,
         recorded_at: fields.time("recorded_at")?,
         details: details(&mut fields)?,
-        wants_organizing: organize && api.dialogue.memories().has_model(),
+        wants_organizing: api.dialogue.memories().wants_organizing(organize),
         ..NewMemory::plain(
             content,
             fields

@@ -333,6 +333,10 @@ impl Filer for Filing {
         (self.parts.model)().is_ok()
     }
 
+    fn files_by_itself(&self) -> bool {
+        (self.parts.settings)().auto_memory != AutoMemory::Off
+    }
+
     fn wake(&self) {
         self.wake.notify_one();
     }
