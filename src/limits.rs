@@ -256,6 +256,28 @@ pub const LISTEN_MAX: Duration = Duration::from_secs(60);
 pub const NOTE_MAX: Duration = Duration::from_secs(600);
 pub const CAPTURE_RING: Duration = Duration::from_secs(4);
 
+// Recordings.
+/// Sound that waits for the card; more ends the recording with an error.
+pub const RECORDER_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A power cut costs at most this much of a recording under way.
+pub const RECORDER_SYNC: Duration = Duration::from_secs(5);
+/// 507.
+pub const DISK_FREE_BYTES_MIN: u64 = 200 * 1024 * 1024;
+/// Recordings that nobody finished and that wait for their row; more wait for the next start.
+pub const RECORDING_ABANDONED_MAX: usize = 64;
+pub const RECORDING_SWEEP: Duration = Duration::from_secs(3_600);
+pub const RECORDING_SWEEP_ROWS: usize = 100;
+/// A note ends after this much sound.
+pub const MEMO_MAX: Duration = Duration::from_secs(6 * 3_600);
+/// A note that nobody stops ends after this much silence.
+pub const MEMO_SILENCE: Duration = Duration::from_secs(120);
+/// A longer recording is transcribed in pieces, cut at the quietest place between these.
+pub const PIECE_MIN: Duration = Duration::from_secs(480);
+pub const PIECE_MAX: Duration = Duration::from_secs(600);
+/// Longer sound in one call is queued and answered 202.
+pub const VOICE_CALL_SOUND_MAX: Duration = Duration::from_secs(120);
+pub const CLIENT_ID_BYTES_MAX: usize = 128;
+
 // Work that waits (`voice/queue`).
 /// Jobs that wait or run; beyond it 507.
 pub const JOBS_MAX: u64 = 10_000;
@@ -351,8 +373,6 @@ pub const SPOKEN_CHARS_MAX: usize = 16 * 1024;
 pub const CLIENT_SOUND_AHEAD: Duration = Duration::from_millis(1_000);
 /// Callers that wait for the end of a turn of the box's own microphone; beyond it "busy".
 pub const TURN_WAITERS_MAX: usize = 16;
-/// All kept recordings together; the oldest go first.
-pub const RECORDINGS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Text of one `/api/v1/synthesize`; its sound is held whole.
 pub const SYNTHESIZE_CHARS_MAX: usize = 2_000;
 /// Sound handed in whole is decoded on the loop up to this size, beyond it on a thread.

@@ -19,6 +19,7 @@ pub mod facts;
 pub mod filing;
 pub mod jobs;
 pub mod memories;
+pub mod recordings;
 pub mod search;
 pub mod settings;
 pub mod summaries;

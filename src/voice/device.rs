@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::ready;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::db;
 use super::dialogue::{Answer, Dialogue, VoiceError};
 use super::port::{Ear, Mouth, News, Port, Work};
 use super::providers::Speech;
-use super::recordings::Recordings;
+use super::recordings::{Mode, Origin};
 use super::sentence::Sentence;
 use super::session::{Ask, Manner, Room, Session, WeakSession};
 use super::timeline::Timing;
@@ -68,6 +67,9 @@ pub struct TurnRecord {
     pub answer: Option<Answer>,
     /// What went wrong, also when the turn went on.
     pub errors: Vec<TurnError>,
+    /// Handles the sound later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
     pub timing_ms: Timing,
 }
 
@@ -82,8 +84,6 @@ pub struct DeviceParts {
     pub audio: Audio,
     pub bus: Bus,
     pub store: Store,
-    pub data_dir: PathBuf,
-    pub recordings_kept_days: u32,
 }
 
 impl Device {
@@ -95,11 +95,6 @@ impl Device {
             store: parts.store,
             clock: parts.room.clock.clone(),
             dialogue: parts.room.dialogue.clone(),
-            recordings: Recordings::start(
-                parts.data_dir,
-                parts.recordings_kept_days,
-                parts.room.clock.clone(),
-            ),
             muted: Cell::new(muted),
             room: Rc::downgrade(&parts.room),
             record: RefCell::default(),
@@ -110,8 +105,9 @@ impl Device {
         Device { session, port }
     }
 
-    /// Listens for one spoken question and answers it aloud. The number of the turn.
-    pub fn listen(&self) -> Result<Turn, VoiceError> {
+    /// Listens for one spoken question and answers it aloud, or takes a long note until it is
+    /// stopped. The number of the turn.
+    pub fn listen(&self, mode: Mode) -> Result<Turn, VoiceError> {
         let state = self.session.state();
         if state.muted {
             return Err(VoiceError::Muted);
@@ -121,9 +117,13 @@ impl Device {
             _ => state.next_turn(),
         };
         self.session.ask(Ask::Listen {
-            ends: Ends::BySilence,
+            ends: match mode {
+                Mode::Note => Ends::Memo,
+                Mode::Chat | Mode::Auto => Ends::BySilence,
+            },
             manner: Manner {
                 speak: true,
+                mode,
                 ..Manner::default()
             },
         })?;
@@ -137,8 +137,14 @@ impl Device {
         Ok(turn)
     }
 
-    /// Ends whatever goes on.
+    /// Ends whatever goes on; a long note is kept.
     pub fn stop(&self) -> Result<(), VoiceError> {
+        if let Phase::Listening {
+            ends: Ends::Memo, ..
+        } = self.session.state().phase
+        {
+            return self.session.event(Event::EndListening);
+        }
         self.session.event(Event::Interrupt)
     }
 
@@ -235,7 +241,6 @@ struct DevicePort {
     store: Store,
     clock: Clock,
     dialogue: Dialogue,
-    recordings: Recordings,
     /// What the store holds.
     muted: Cell<bool>,
     room: std::rc::Weak<Room>,
@@ -283,6 +288,15 @@ impl Port for DevicePort {
                 let payload = json!({"turn": turn, "code": line.code, "message": line.message});
                 ("error", payload)
             }
+            News::Queued {
+                turn,
+                recording_id,
+                job_id,
+                text,
+            } => (
+                "queued",
+                json!({"turn": turn, "recording_id": recording_id, "job_id": job_id, "text": text}),
+            ),
             News::Tone(tone) => return self.sound(*tone),
             News::Done {
                 turn,
@@ -327,8 +341,8 @@ impl Port for DevicePort {
         self.dialogue.note_volume(percent);
     }
 
-    fn keep_utterance(&self, samples: &[i16]) {
-        self.recordings.keep(samples);
+    fn origin(&self) -> Origin {
+        Origin::Device
     }
 }
 
@@ -338,6 +352,7 @@ impl DevicePort {
         match news {
             News::Transcript { text, .. } => record.text = Some(text.to_string()),
             News::Answer { answer, .. } => record.answer = Some((*answer).clone()),
+            News::Queued { job_id, .. } => record.job_id = Some(job_id.to_string()),
             News::Error {
                 turn: Some(_),
                 error,
@@ -380,6 +395,7 @@ impl DevicePort {
         let earcon = match tone {
             Tone::Listen => Earcon::Listen,
             Tone::Done | Tone::Nothing => Earcon::Done,
+            Tone::Saved => Earcon::Saved,
             Tone::Error => Earcon::Error,
             Tone::Mute => Earcon::Mute,
             Tone::Unmute => Earcon::Unmute,

@@ -14,6 +14,7 @@ use super::decode::{DecodeError, Source, decode};
 use super::device::state_payload;
 use super::dialogue::VoiceError;
 use super::providers::{Sound, Speech, SttOptions};
+use super::recordings::Mode;
 use super::sentence::Cutter;
 use super::turn::Turn;
 use crate::audio::wav;
@@ -93,11 +94,24 @@ struct ListenBody {
     /// Answer when the turn is over, with what was understood and said.
     #[serde(default)]
     wait: bool,
+    /// `note`: until `/device/stop`, a button, or a long silence.
+    mode: Option<String>,
 }
 
 async fn listen(voice: Rc<Voice>, mut request: Request) -> Result<Response, HttpError> {
     let body: ListenBody = optional_json(&mut request).await?;
-    let turn = voice.device.listen()?;
+    let mode = match body.mode.as_deref() {
+        None => Mode::Chat,
+        Some(word) => {
+            Mode::parse(word).ok_or_else(|| HttpError::invalid("`mode` is chat, note or auto."))?
+        }
+    };
+    if mode == Mode::Note && body.wait {
+        return Err(HttpError::invalid(
+            "`wait` is not for a note, which may last for hours; it ends with /device/stop.",
+        ));
+    }
+    let turn = voice.device.listen(mode)?;
     answer_turn(&voice, turn, body.wait).await
 }
 

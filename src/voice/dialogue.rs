@@ -86,6 +86,8 @@ pub struct Question {
     pub language: Option<String>,
     /// The recording the text came from.
     pub recording: Option<String>,
+    /// Keep the text word for word; nothing is asked.
+    pub note: bool,
     /// The answer will be heard rather than read.
     pub spoken: bool,
     /// A model of the provider; `None`: the one of the settings.
@@ -279,6 +281,9 @@ impl Dialogue {
 
     /// The rules' answer; `None`: the model's turn, which is there with `has_mind`.
     async fn reply(&self, turn: &Turn, has_mind: bool) -> Result<Option<Reply>, VoiceError> {
+        if turn.question.note {
+            return Ok(Some(self.record(turn.question.text.clone(), turn)));
+        }
         let language = turn.language;
         let waiting = self.take_confirmation(&turn.conversation_id);
         let intent = rules::understand(&turn.question.text);

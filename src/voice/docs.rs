@@ -167,7 +167,7 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data { state: text, turn: int|null, muted: bool, offline: bool, audio: AudioStatus, ... }")])
         .examples(&[Try("/api/v1/device")]),
     Doc::post("/api/v1/device/listen", "Listen at the box's microphone for one turn")
-        .takes(&[(JSON, "{ wait?: bool # answer when the turn is over\n }")])
+        .takes(&[(JSON, "{ wait?: bool # answer when the turn is over\n mode?: 'chat'|'note'|'auto'|null # note: until /device/stop\n }")])
         .answers(&[(JSON, "data { turn: int, ... }")])
         .errors(&["AUDIO_DEVICE", "CONFLICT", "MUTED", "STT_ERROR", "PROVIDER_TIMEOUT"])
         .examples(&[Try("/api/v1/device/listen").with("{}")]),
@@ -197,6 +197,33 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data { audio: base64, format: text, duration: number }"), ("audio/wav", "")])
         .errors(&["TTS_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/synthesize").with(r#"{"text":"Good morning."}"#), Try("/api/v1/synthesize").with(r#"{"text":""}"#).status(400)]),
+    Doc::post("/api/v1/voice", "A whole spoken turn in one call: heard, kept, answered")
+        .details("The sound is on the card before anything else happens to it. When it cannot be understood now, or is longer than two minutes, the answer is 202 `OFFLINE_QUEUED` and the job does it later. The same `client_id` again gets the same answer and is stored once. Fields of a raw body stand in the query.")
+        .takes(&[(JSON, "{ audio: base64, mode?: 'chat'|'note'|'auto'|null, conversation_id?: id|null, client_id?: text(1..128)|null, language?: text|null, speak?: 'none'|'device'|'return'|null, recorded_at?: time|null }"), ("audio/wav", "")])
+        .query("mode?: 'chat'|'note'|'auto', conversation_id?: id, client_id?: text(1..128), language?: text, speak?: 'none'|'device'|'return', recorded_at?: time")
+        .answers(&[(JSON, "data { recording_id: id, text?: text|null, intent?: 'chat'|'note'|'none', reply?: text, conversation_id?: id, message_id?: id, memory_id?: id|null, audio_url?: text|null, job_id?: id|null # of 202\n timing_ms?: object, ... }")])
+        .errors(&["NOT_FOUND", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "DATABASE_ERROR", "STORAGE_FULL", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/voice").with(r#"{"audio":"AAAA"}"#).status(415), Try("/api/v1/voice").with(r#"{"audio":"AAAA","mode":"x"}"#).status(400)]),
+    Doc::get("/api/v1/audio/{id}", "The sound of a recording or of an answer, also in parts")
+        .answers(&[("audio/wav", "")])
+        .errors(&["NOT_FOUND", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/audio/rec_ffffffffffffffff").status(404)]),
+    Doc::delete("/api/v1/audio/{id}", "Remove the sound for good; the text stays")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/audio/rec_ffffffffffffffff").status(404)]),
+
+    // Work that waits.
+    Doc::get("/api/v1/jobs", "What waits for a network or a model, oldest first; what is done last")
+        .query("limit?: int(1..200), offset?: int(0..), state?: 'queued'|'running'|'done'|'failed'")
+        .answers(&[(JSON, "data { jobs: [Job], total: int, limit: int, offset: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/jobs"), Try("/api/v1/jobs?state=failed"), Try("/api/v1/jobs?state=x").status(400)]),
+    Doc::post("/api/v1/jobs/{id}/retry", "Try a job now, also one that was given up")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/jobs/job_ffffffffffffffff/retry").status(404)]),
+    Doc::delete("/api/v1/jobs/{id}", "Give a job up; its recording then goes by age")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/jobs/job_ffffffffffffffff").status(404)]),
     Doc::get("/api/v1/debug/stats", "Counts and the times of the last turns")
         .answers(&[(JSON, "data { device: object, audio: AudioStatus, sessions: int, sockets: int, turns: [object], ... }")])
         .examples(&[Try("/api/v1/debug/stats")]),
@@ -227,6 +254,8 @@ pub const SHAPES: &[Shape] = &[
     ("Suggestion", "{ id: id, conversation_id: id|null, content: text, title: text, summary: text|null, category: text, tags: [text], importance: 'high'|'normal'|'low', created_at: time }"),
     ("Hit", "{ id: id, title?: text, content: text, category?: text, conversation_id?: id, role?: 'user'|'assistant', score: number(0..1), created_at: time
         snippet: text, why: 'text'|'vector'|'both', superseded_by?: id|null, ... }"),
+    ("Job", "{ id: id, kind: 'stt'|'reply'|'organize'|'embed'|'summary', subject: text, state: 'queued'|'running'|'done'|'failed', attempts: int
+        next_at?: time, last_error?: text, recording_id?: id, created_at: time, updated_at: time, ... }"),
     ("Tag", "{ id: id, name: text, color: text, count: int }"),
     ("AudioStatus", "{ input: text, output: text, input_error: text|null, output_error: text|null, xruns: int }"),
 ];

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::dialogue::VoiceError;
-use super::port::{News, Port};
+use super::port::{Ear, News, Port};
+use super::recordings::Tape;
 use super::turn::Ends;
 use crate::audio::endpoint::{EndCause, EndpointEvent, EndpointOptions, Endpointer};
 use crate::audio::level::rms_dbfs;
 use crate::audio::vad::{VOICE_SCORE, Vad};
 use crate::audio::{FRAME_SAMPLES, SPEECH_RATE_HZ};
 use crate::clock::{Clock, MonoMillis};
-use crate::limits::{LISTEN_MAX, MICROPHONE_OPEN_MAX};
+use crate::limits::{LISTEN_MAX, MEMO_MAX, MEMO_SILENCE, MICROPHONE_OPEN_MAX};
 
 /// Shorter sound of a held button is no utterance.
 const HELD_MIN: Duration = Duration::from_millis(250);
@@ -28,6 +29,7 @@ const LEVEL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Control {
     finish: Cell<bool>,
     by_silence: Cell<bool>,
+    is_memo: Cell<bool>,
     changed: Notify,
 }
 
@@ -35,6 +37,7 @@ impl Control {
     pub fn new(ends: Ends) -> Control {
         let control = Control::default();
         control.by_silence.set(ends != Ends::ByHand);
+        control.is_memo.set(ends == Ends::Memo);
         control
     }
 
@@ -53,6 +56,8 @@ impl Control {
 pub struct Heard {
     /// At [`SPEECH_RATE_HZ`]; empty when nobody spoke.
     pub samples: Vec<i16>,
+    /// Of the sound on the card; a long note is there alone.
+    pub length: Duration,
     pub speech_ended: Option<MonoMillis>,
 }
 
@@ -63,13 +68,19 @@ pub struct Listening<'a> {
     pub end_silence: Duration,
     /// Called when speech begins.
     pub began: &'a dyn Fn(),
+    /// Where the sound is kept as it comes.
+    pub tape: &'a Tape<'a>,
 }
 
 impl Listening<'_> {
     pub async fn run(&self) -> Result<Heard, VoiceError> {
+        self.tape.check_room()?;
         let mut ear = tokio::time::timeout(MICROPHONE_OPEN_MAX, self.port.ear())
             .await
             .map_err(|_| VoiceError::Timeout("the microphone"))??;
+        if self.control.is_memo.get() {
+            return self.memo(&mut *ear).await;
+        }
         let mut recorder = Recorder::new(self.control.by_silence.get(), self.end_silence);
         loop {
             if self.control.finish.get() {
@@ -90,6 +101,7 @@ impl Listening<'_> {
                 return Ok(self.hand_over(recorder, "client"));
             };
             let event = recorder.push(&frame, self.clock.mono());
+            self.tape.follow(recorder.rewritten, &recorder.samples)?;
             self.tell_level(&mut recorder, &frame);
             if let Some(event) = event {
                 self.tell(&recorder, &event);
@@ -98,6 +110,59 @@ impl Listening<'_> {
                 }
             }
         }
+    }
+
+    /// All sound counts and goes to the card; only a short note is kept in memory as well.
+    async fn memo(&self, ear: &mut dyn Ear) -> Result<Heard, VoiceError> {
+        let mut recorder = Recorder::new(false, self.end_silence);
+        let mut last_voiced = self.clock.mono();
+        let cause = loop {
+            if self.control.finish.get() {
+                break "client";
+            }
+            let frame = tokio::select! {
+                biased;
+                () = self.control.changed.notified() => continue,
+                frame = ear.frame() => frame,
+            };
+            let frame = match frame {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break "client",
+                // A microphone that goes away ends the note; what was said is kept.
+                Err(_) if !recorder.samples.is_empty() => break "device",
+                Err(error) => return Err(error),
+            };
+            recorder.position_ms += FRAME_SAMPLES as u64 * 1000 / u64::from(SPEECH_RATE_HZ);
+            recorder.score(&frame);
+            self.tape.append(&frame)?;
+            if recorder.samples.len() < samples_in(LISTEN_MAX) {
+                recorder.samples.extend_from_slice(&frame);
+            }
+            let now = self.clock.mono();
+            if recorder.voiced & 1 == 1 {
+                last_voiced = now;
+            }
+            self.tell_level(&mut recorder, &frame);
+            let silent = now.since(last_voiced) >= MEMO_SILENCE;
+            if silent && self.control.by_silence.get() {
+                break "silence";
+            }
+            if recorder.position_ms >= MEMO_MAX.as_millis() as u64 {
+                break "max";
+            }
+        };
+        let at_ms = recorder.position_ms;
+        let is_short = at_ms <= LISTEN_MAX.as_millis() as u64;
+        self.port.tell(&News::SpeechEnd { at_ms, cause });
+        Ok(Heard {
+            samples: if is_short {
+                recorder.samples
+            } else {
+                Vec::new()
+            },
+            length: Duration::from_millis(at_ms),
+            speech_ended: Some(self.clock.mono()),
+        })
     }
 
     fn tell(&self, recorder: &Recorder, event: &EndpointEvent) {
@@ -149,6 +214,8 @@ struct Recorder {
     endpointer: Option<Endpointer>,
     end_silence: Duration,
     samples: Vec<i16>,
+    /// How often `samples` became others than they were.
+    rewritten: u32,
     /// Voice of the last frames, newest in bit 0.
     voiced: u8,
     began: bool,
@@ -164,6 +231,7 @@ impl Recorder {
             endpointer: None,
             end_silence,
             samples: Vec::new(),
+            rewritten: 0,
             voiced: 0,
             began: false,
             last_voiced: None,
@@ -187,6 +255,7 @@ impl Recorder {
             ..EndpointOptions::default()
         }));
         let recorded = std::mem::take(&mut self.samples);
+        self.rewritten += 1;
         let (frames, _) = recorded.as_chunks::<FRAME_SAMPLES>();
         frames
             .iter()
@@ -211,8 +280,14 @@ impl Recorder {
         let score = self.score(frame);
         let event = self.endpointer.as_mut()?.push(frame, score);
         match &event {
-            Some(EndpointEvent::SpeechStart { preroll }) => self.samples.clone_from(preroll),
-            Some(EndpointEvent::FalseStart) => self.samples.clear(),
+            Some(EndpointEvent::SpeechStart { preroll }) => {
+                self.samples.clone_from(preroll);
+                self.rewritten += 1;
+            }
+            Some(EndpointEvent::FalseStart) => {
+                self.samples.clear();
+                self.rewritten += 1;
+            }
             _ if !self.samples.is_empty() => self.samples.extend_from_slice(frame),
             _ => {}
         }
@@ -249,6 +324,7 @@ impl Recorder {
             false => self.samples,
         };
         Heard {
+            length: super::session::length_of(&samples),
             samples,
             // Who lets a button go says when the speech has ended.
             speech_ended: if held { Some(now) } else { self.last_voiced },

@@ -18,6 +18,7 @@ use crate::store::Store;
 pub mod api;
 pub mod db;
 pub mod decode;
+mod deferred;
 pub mod details;
 pub mod device;
 mod device_api;
@@ -39,7 +40,7 @@ pub mod prompt;
 pub mod providers;
 pub mod queue;
 pub mod recall;
-mod recordings;
+pub mod recordings;
 mod reply;
 mod ring;
 pub mod rules;
@@ -62,6 +63,7 @@ use health::Calls;
 use providers::command::Scratch;
 pub use providers::{EngineError, Engines};
 use queue::{Pace, Queue, QueueParts};
+use recordings::{Recordings, RecordingsParts};
 use session::Room;
 pub use settings::{EngineSettings, VoiceSettings};
 use socket::Sockets;
@@ -110,7 +112,16 @@ impl Voice {
             metrics: parts.metrics.clone(),
             pace: Pace::of_days(settings.queue_days_max),
         });
+        let recordings = Recordings::start(RecordingsParts {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            queue: queue.clone(),
+            data_dir: settings.data_dir.clone(),
+            kept_days: settings.recordings_kept_days,
+            waiting_bytes_max: settings.queue_bytes_max,
+        });
         let room = Rc::new(Room {
+            recordings,
             dialogue: dialogue.clone(),
             engines: RefCell::new(Rc::new(engines)),
             outbound: parts.outbound,
@@ -138,13 +149,12 @@ impl Voice {
             audio: parts.audio,
             bus: parts.bus.clone(),
             store: parts.store,
-            data_dir: settings.data_dir.clone(),
-            recordings_kept_days: settings.recordings_kept_days,
         });
         let _ = room.actor.set(device.downgrade());
         let timers = dialogue.timers();
         let bell = ring::BoxBell::new(device.downgrade(), audio, timers.clone());
         timers.ring_on(Rc::new(bell));
+        recordings::work(&room);
         Rc::new(Voice {
             dialogue,
             device,
@@ -161,6 +171,7 @@ impl Voice {
         device_api::routes(router, self);
         queue::routes(router, &self.queue);
         filing::routes(router, &self.filing);
+        recordings::routes(router, &self.room);
         self.sockets.routes(router);
     }
 

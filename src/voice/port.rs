@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dialogue::{Answer, VoiceError};
 use super::providers::Speech;
+use super::recordings::Origin;
 use super::sentence::Sentence;
 use super::timeline::Timing;
 use super::turn::{State, Tone, Turn, TurnResult};
@@ -30,8 +31,10 @@ pub trait Port {
     /// Keeps the switched-off microphone over a restart.
     fn keep_muted(&self, _muted: bool) {}
     fn set_volume(&self, _percent: u8) {}
-    /// Keeps the sound that goes to the transcriber, where that is wanted.
-    fn keep_utterance(&self, _samples: &[i16]) {}
+    /// Where the sound of this endpoint comes from.
+    fn origin(&self) -> Origin {
+        Origin::Socket
+    }
 }
 
 /// An open microphone, closed when dropped.
@@ -92,6 +95,13 @@ pub enum News<'a> {
         error: &'a VoiceError,
     },
     Tone(Tone),
+    /// The sound is kept and will be handled later; `text` says so.
+    Queued {
+        turn: Turn,
+        recording_id: &'a str,
+        job_id: &'a str,
+        text: &'a str,
+    },
     /// Once a turn, the last of it.
     Done {
         turn: Turn,

@@ -17,6 +17,7 @@ use super::health::Calls;
 use super::listen::Control;
 use super::port::{News, Port};
 use super::providers::Engines;
+use super::recordings::{Kept, Mode, Recording, Recordings};
 use super::reply::Said;
 use super::settings::VoiceSettings;
 use super::timeline::{Marks, TurnLog};
@@ -27,6 +28,7 @@ use crate::outbound::Outbound;
 
 /// What all sessions share.
 pub struct Room {
+    pub recordings: Recordings,
     pub dialogue: Dialogue,
     /// In force now; a call under way keeps the ones it began with.
     pub engines: RefCell<Rc<Engines>>,
@@ -59,6 +61,8 @@ pub struct Manner {
     /// Answer by voice too.
     pub speak: bool,
     pub language: Option<String>,
+    /// What is to become of spoken words.
+    pub mode: Mode,
 }
 
 /// What an endpoint asks of its session.
@@ -108,6 +112,8 @@ impl Session {
             given: Given::default(),
             open: None,
             last_answer: String::new(),
+            is_deliberate: false,
+            is_ending: false,
         };
         let sessions = &driver.context.room.sessions;
         sessions.set(sessions.get() + 1);
@@ -195,6 +201,9 @@ pub(super) struct Open {
     pub marks: Cell<Marks>,
     pub text: RefCell<String>,
     pub samples: RefCell<Vec<i16>>,
+    /// The sound on the card: while it comes, and once it is whole.
+    pub recording: RefCell<Option<Recording>>,
+    pub kept: RefCell<Option<Kept>>,
     pub said: Said,
     /// Id of the answer's message, known before its words.
     pub answer_id: RefCell<Option<String>>,
@@ -223,6 +232,10 @@ struct Driver {
     given: Given,
     open: Option<Rc<Open>>,
     last_answer: String,
+    /// The event at work is somebody's own wish.
+    is_deliberate: bool,
+    /// Nobody holds this session any more.
+    is_ending: bool,
 }
 
 impl Drop for Driver {
@@ -252,6 +265,7 @@ impl Driver {
                 }
             }
         }
+        self.is_ending = true;
         self.step(Event::Interrupt);
     }
 
@@ -297,6 +311,7 @@ impl Driver {
                 };
                 self.step(match ends {
                     Ends::ByHand => Event::ListenHeld,
+                    Ends::Memo => Event::ListenMemo,
                     Ends::BySilence | Ends::FollowUp => Event::Listen,
                 });
             }
@@ -339,6 +354,8 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
+        // What a limit or a lost client cuts off is kept; what somebody waves away is not.
+        self.is_deliberate = !self.is_ending && event != Event::Tick;
         let (state, effects) = step(&self.state, event, self.context.now());
         self.state = state;
         self.shown.set(state);
@@ -368,6 +385,11 @@ impl Driver {
             Effect::Reply(turn) => {
                 let open = self.open(turn);
                 let stage = super::stages::reply(self.context.clone(), open);
+                self.stage = Some(Box::pin(stage));
+            }
+            Effect::TellDeferred(turn) => {
+                let open = self.open(turn);
+                let stage = super::deferred::tell(self.context.clone(), open);
                 self.stage = Some(Box::pin(stage));
             }
             Effect::Repeat(turn) => self.say(turn, self.last_answer.clone()),
@@ -432,6 +454,8 @@ impl Driver {
             }),
             text: RefCell::new(given.text.clone()),
             samples: RefCell::new(given.samples),
+            recording: RefCell::default(),
+            kept: RefCell::default(),
             said: Said::default(),
             answer_id: RefCell::default(),
             answer: RefCell::default(),
@@ -448,6 +472,7 @@ impl Driver {
         let heard_chars = open.said.heard_chars();
         open.said.stop();
         self.stage = None;
+        super::deferred::cancelled(&self.context, open, self.is_deliberate);
         self.control = None;
         // An answer that was only to be read is as long as it came.
         let Some(message) = open

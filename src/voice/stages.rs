@@ -4,20 +4,30 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::api::Speaker as _;
+use super::deferred;
 use super::device::WeakDevice;
 use super::dialogue::{Action, Answer, Question, VoiceError};
 use super::listen::{Control, Listening};
 use super::port::News;
 use super::providers::{Sound, SttOptions};
+use super::recordings::{Kept, Mode, NewRecording, Tape};
 use super::reply::{Sentences, Speaking, SpeakingParts, Step};
-use super::session::{Context, Open, length_of};
+use super::session::{Context, Open};
 use super::timeline::mark;
 use super::turn::{Event, Turn};
 use crate::limits::TRANSCRIBE_TRIES;
 
 pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control>) -> Event {
     let turn = open.turn;
+    let new = NewRecording {
+        conversation_id: open.manner.conversation.clone(),
+        language: open.manner.language.clone(),
+        speak: open.manner.speak,
+        ..NewRecording::live(context.port.origin(), open.manner.mode)
+    };
+    let tape = Tape::new(&context.room.recordings, new, &open.recording);
     let listening = Listening {
+        tape: &tape,
         port: &*context.port,
         clock: &context.room.clock,
         control,
@@ -25,14 +35,19 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
         began: &|| context.report(Event::SpeechBegan(turn)),
     };
     match listening.run().await {
-        Ok(heard) if heard.samples.is_empty() => Event::NothingHeard(turn),
+        Ok(heard) if heard.length.is_zero() => {
+            if let Some(nothing) = open.recording.borrow_mut().take() {
+                nothing.discard();
+            }
+            Event::NothingHeard(turn)
+        }
         Ok(heard) => {
             let now = context.now();
             open.mark(|marks| {
                 marks.speech_ended = heard.speech_ended;
                 marks.endpoint = Some(now);
             });
-            let sound = length_of(&heard.samples);
+            let sound = heard.length;
             open.samples.replace(heard.samples);
             Event::Heard { turn, sound }
         }
@@ -45,23 +60,46 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
 
 pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) -> Event {
     let turn = open.turn;
-    let sound = Sound::new(open.samples.take());
-    context.port.keep_utterance(&sound.samples);
+    let samples = open.samples.take();
+    let kept = match keep(&context, &open, &samples).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            context.tell_error(turn, &error);
+            return Event::TranscribeFailed { turn, retry: false };
+        }
+    };
+    if samples.is_empty() {
+        // A long note: it is understood piece by piece, in the queue.
+        open.kept.borrow_mut().take();
+        return deferred::defer(&context, &open, kept).await;
+    }
+    let sound = Sound::new(samples);
     let language = open.manner.language.clone();
     let options = SttOptions {
         language: language.or_else(|| context.room.settings().language.clone()),
         prompt: None,
     };
-    let result = match &context.room.engines().stt {
-        Ok(stt) => stt.transcribe(&sound, &options).await,
-        Err(error) => Err(error.clone()),
+    let engines = context.room.engines();
+    let understanding = async {
+        match &engines.stt {
+            Ok(stt) => stt.transcribe(&sound, &options).await,
+            Err(error) => Err(error.clone()),
+        }
     };
+    // The sound is on the card; its row is stored while it is being understood.
+    let storing = context.room.recordings.store(kept.clone(), None);
+    let (result, stored) = tokio::join!(understanding, storing);
+    if let Err(error) = stored {
+        context.tell_error(turn, &error);
+        return Event::TranscribeFailed { turn, retry: false };
+    }
     if result.is_ok() {
         let now = context.room.clock.wall();
         context.room.stt_calls.succeeded(now);
     }
     match result {
         Ok(transcript) if transcript.text.trim().is_empty() => {
+            close_recording(&context, &open, None);
             Event::Transcribed { turn, empty: true }
         }
         Ok(transcript) => {
@@ -76,17 +114,65 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
             Event::Transcribed { turn, empty: false }
         }
         Err(error) => {
-            let retry = error.may_pass() && attempt < TRANSCRIBE_TRIES;
-            if retry {
+            if error.may_pass() && attempt < TRANSCRIBE_TRIES {
                 open.samples.replace(sound.samples.to_vec());
-            } else {
-                let error = error.of_stt();
-                context.room.stt_calls.failed(&error);
+                return Event::TranscribeFailed { turn, retry: true };
+            }
+            open.kept.borrow_mut().take();
+            let can_wait = error.is_retryable();
+            let error = error.of_stt();
+            context.room.stt_calls.failed(&error);
+            if can_wait {
+                return deferred::defer(&context, &open, kept).await;
+            }
+            if let Err(error) = deferred::queue(&context, kept).await {
                 context.tell_error(turn, &error);
             }
-            Event::TranscribeFailed { turn, retry }
+            context.tell_error(turn, &error);
+            Event::TranscribeFailed { turn, retry: false }
         }
     }
+}
+
+/// The turn's sound, whole and synced on the card; again the same at a second try.
+async fn keep(context: &Context, open: &Open, samples: &[i16]) -> Result<Kept, VoiceError> {
+    if let Some(kept) = &*open.kept.borrow() {
+        return Ok(kept.clone());
+    }
+    let recording = open.recording.borrow_mut().take();
+    let kept = match recording {
+        Some(recording) => recording.finish().await?,
+        None => {
+            let new = NewRecording {
+                conversation_id: open.manner.conversation.clone(),
+                language: open.manner.language.clone(),
+                speak: open.manner.speak,
+                ..NewRecording::live(context.port.origin(), open.manner.mode)
+            };
+            context.room.recordings.keep_samples(new, samples).await?
+        }
+    };
+    open.kept.replace(Some(kept.clone()));
+    Ok(kept)
+}
+
+/// The turn's sound is dealt with.
+fn close_recording(context: &Context, open: &Open, answer: Option<&Answer>) {
+    let Some(kept) = open.kept.borrow_mut().take() else {
+        return;
+    };
+    let recordings = context.room.recordings.clone();
+    let text = open.text.borrow().clone();
+    let memory = answer.and_then(|answer| answer.memory_saved.as_ref());
+    let memory = memory.map(|saved| saved.id.clone());
+    tokio::task::spawn_local(async move {
+        if let Err(error) = recordings.done(&kept.id, &text, memory, None).await {
+            log::warn!(
+                "event=recording_not_closed recording={} error=\"{error}\"",
+                kept.id
+            );
+        }
+    });
 }
 
 pub(super) async fn reply(context: Context, open: Rc<Open>) -> Event {
@@ -141,12 +227,15 @@ async fn think(
         remember: true,
         language: open.manner.language.clone(),
         spoken: open.manner.speak,
+        note: open.manner.mode == Mode::Note && open.kept.borrow().is_some(),
+        recording: open.kept.borrow().as_ref().map(|kept| kept.id.clone()),
         ..Question::default()
     };
     let dialogue = &context.room.dialogue;
     let begun = dialogue.begin(question)?;
     open.answer_id.replace(Some(begun.answer_id.clone()));
     let answer = dialogue.finish(begun, &mut on_text).await?;
+    close_recording(context, open, Some(&answer));
     if !any.get() {
         on_text(&answer.content);
     }
@@ -162,7 +251,7 @@ async fn think(
 }
 
 /// Sound that fails is told and leaves the written answer as it is.
-async fn speak_if_wanted(context: &Context, open: &Open, sentences: &Sentences) {
+pub(super) async fn speak_if_wanted(context: &Context, open: &Open, sentences: &Sentences) {
     if !open.manner.speak {
         return;
     }

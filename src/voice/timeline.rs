@@ -60,10 +60,11 @@ const STAGES: [&str; 6] = [
     "first_audio",
     "total",
 ];
-const RESULTS: [TurnResult; 4] = [
+const RESULTS: [TurnResult; 5] = [
     TurnResult::Answered,
     TurnResult::Interrupted,
     TurnResult::NothingHeard,
+    TurnResult::Queued,
     TurnResult::Failed,
 ];
 
@@ -73,6 +74,7 @@ impl TurnResult {
             TurnResult::Answered => "answered",
             TurnResult::Interrupted => "interrupted",
             TurnResult::NothingHeard => "nothing_heard",
+            TurnResult::Queued => "queued",
             TurnResult::Failed => "failed",
         }
     }

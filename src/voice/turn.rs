@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::MonoMillis;
 use crate::limits::{
     ANSWER_MAX, ERROR_SHOWN, FIRST_TEXT_MAX, FOLLOW_UP_MAX, LISTEN_FINISH_MAX, LISTEN_MAX,
-    NO_SPEECH_MAX, SPEAK_MAX, SPEAK_STALL_MAX, TRANSCRIBE_MAX, TRANSCRIBE_TRIES,
+    MEMO_MAX, NO_SPEECH_MAX, SPEAK_MAX, SPEAK_STALL_MAX, TRANSCRIBE_MAX, TRANSCRIBE_TRIES,
 };
 
 mod step;
@@ -81,6 +81,8 @@ pub enum Ends {
     ByHand,
     /// As [`Ends::BySilence`], opened by a question of ours: silence is no fault.
     FollowUp,
+    /// A long note: all sound counts until somebody stops it, or nobody speaks for long.
+    Memo,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +99,8 @@ pub enum Event {
     Listen,
     /// Listen until [`Event::EndListening`].
     ListenHeld,
+    /// Listen to a long note.
+    ListenMemo,
     EndListening,
     Press,
     Release,
@@ -136,6 +140,10 @@ pub enum Event {
         turn: Turn,
         retry: bool,
     },
+    /// The sound is kept and will be understood later.
+    Deferred(Turn),
+    /// The person knows that it is.
+    DeferralTold(Turn),
     /// First or further text of the answer, or a further sentence under way.
     Progress(Turn),
     /// The first sound of the answer goes out.
@@ -163,6 +171,8 @@ pub enum Effect {
         attempt: u8,
     },
     Reply(Turn),
+    /// Tell that it is saved and will be handled later.
+    TellDeferred(Turn),
     Repeat(Turn),
     Say(Turn),
     /// Drop what runs for the turn and be silent at once.
@@ -193,6 +203,8 @@ pub enum TurnResult {
     Answered,
     Interrupted,
     NothingHeard,
+    /// Kept, to be handled later.
+    Queued,
     Failed,
 }
 
@@ -201,6 +213,7 @@ pub enum Tone {
     Listen,
     Done,
     Nothing,
+    Saved,
     Error,
     Mute,
     Unmute,

@@ -21,6 +21,11 @@ const fn code(code: &'static str, status: u16, meaning: &'static str) -> ErrorCo
 /// By status. A test compares this with the sources and with docs/api.md.
 pub const ERRORS: &[ErrorCode] = &[
     code(
+        "OFFLINE_QUEUED",
+        202,
+        "No error: the recording is kept and will be handled later; `data.job_id` names the work.",
+    ),
+    code(
         "INVALID_REQUEST",
         400,
         "A field or parameter is wrong; the message names it and says what is allowed.",

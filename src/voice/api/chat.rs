@@ -66,6 +66,7 @@ async fn read(request: &mut Request) -> Result<Chat, HttpError> {
             remember: fields.flag("remember")?.unwrap_or(true),
             language: fields.text("language")?,
             recording: None,
+            note: false,
             spoken: speak != Speak::None,
             model: model.filter(|model| !model.trim().is_empty()),
             max_tokens: max_tokens.map(|count| count as u32),

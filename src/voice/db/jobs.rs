@@ -194,10 +194,37 @@ pub fn retry(connection: &Connection, id: &str, now: UnixMillis) -> Result<bool,
 }
 
 pub fn delete(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
+    // Sound whose transcript nobody waits for any more goes by age like the rest.
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'done' WHERE state IN ('waiting', 'failed') AND id =
+                (SELECT recording_id FROM jobs WHERE id = ?1 AND kind = 'stt')",
+        )?
+        .execute([id])?;
     let gone = connection
         .prepare_cached("DELETE FROM jobs WHERE id = ?1")?
         .execute([id])?;
     Ok(gone == 1)
+}
+
+/// The work of a recording that is not done; its id.
+pub fn of_recording(connection: &Connection, id: &str) -> Result<Option<String>, VoiceError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT id FROM jobs WHERE recording_id = ?1 AND state <> 'done' ORDER BY seq LIMIT 1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?)
+}
+
+/// Sound that is gone needs no transcript.
+pub fn delete_stt(connection: &Connection, id: &str) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM jobs WHERE recording_id = ?1 AND kind = 'stt' AND state <> 'running'",
+        )?
+        .execute([id])?;
+    Ok(())
 }
 
 pub fn health(connection: &Connection) -> Result<QueueHealth, VoiceError> {

@@ -247,6 +247,11 @@ impl Queue {
             .await
     }
 
+    /// Tells of work on the way on the queue's topic; events of one key replace each other.
+    pub fn tell(&self, kind: &'static str, key: Option<&str>, payload: Value) {
+        self.0.bus.publish_keyed(TOPIC, kind, key, payload);
+    }
+
     fn count(&self) {
         self.0.pending.set(self.health().pending as i64);
     }

@@ -65,9 +65,12 @@ fn pace() -> Pace {
 
 fn empty() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    connection
-        .execute_batch(include_str!("../../store/sql/0004_recordings.sql"))
-        .unwrap();
+    for step in [
+        include_str!("../../store/sql/0002_voice.sql"),
+        include_str!("../../store/sql/0004_recordings.sql"),
+    ] {
+        connection.execute_batch(step).unwrap();
+    }
     connection
 }
 

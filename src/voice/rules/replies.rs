@@ -85,6 +85,14 @@ pub fn recorded(language: Language, content: &str) -> String {
     }
 }
 
+pub fn saved_for_later(language: Language) -> String {
+    pick(
+        language,
+        "I saved what you said. I will handle it as soon as I can.",
+        "已经保存了，稍后会处理。",
+    )
+}
+
 pub fn not_recorded(language: Language) -> String {
     pick(
         language,

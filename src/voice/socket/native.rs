@@ -20,6 +20,7 @@ use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX, VOICE_RESUME_MAX
 use crate::server::websocket::Message;
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Mouth, News, Port, Work};
+use crate::voice::recordings::Mode;
 use crate::voice::session::{Ask, Manner, Session};
 use crate::voice::turn::{Ends, Event, Phase, State, Turn, TurnResult};
 
@@ -213,6 +214,7 @@ impl Native {
             conversation,
             speak: speak.map_or(self.port.plays.get(), Speak::wanted),
             language,
+            mode: Mode::Chat,
         }
     }
 
@@ -223,6 +225,10 @@ impl Native {
                 start.format, start.rate
             )));
         }
+        let mode = start.mode.as_deref().map_or(Some(Mode::Chat), Mode::parse);
+        let mode = mode.ok_or_else(|| {
+            VoiceError::Invalid(String::from("mode: chat, note and auto are understood"))
+        })?;
         self.begin_turn()?;
         self.session.event(Event::Interrupt)?;
         self.stream = Some(Stream {
@@ -233,11 +239,15 @@ impl Native {
         self.port.stream.set(start.stream);
         self.port.barging.set(true);
         self.port.incoming.begin(start.rate);
-        let ends = match start.endpoint {
-            EndedBy::Server => Ends::BySilence,
-            EndedBy::Client => Ends::ByHand,
+        let ends = match (mode, start.endpoint) {
+            (Mode::Note, _) => Ends::Memo,
+            (_, EndedBy::Server) => Ends::BySilence,
+            (_, EndedBy::Client) => Ends::ByHand,
         };
-        let manner = self.manner(start.conversation_id, start.language, start.speak.as_ref());
+        let manner = Manner {
+            mode,
+            ..self.manner(start.conversation_id, start.language, start.speak.as_ref())
+        };
         self.session.ask(Ask::Listen { ends, manner })
     }
 
@@ -367,6 +377,7 @@ impl NativePort {
             Phase::Listening { ends, .. } => Some(match ends {
                 Ends::FollowUp => "follow_up",
                 Ends::BySilence | Ends::ByHand => "trigger",
+                Ends::Memo => "memo",
             }),
             _ => self.ended.take(),
         }
@@ -412,6 +423,15 @@ impl NativePort {
                 self.error(*turn, error);
                 return None;
             }
+            News::Queued {
+                turn,
+                recording_id,
+                job_id,
+                text,
+            } => json!({
+                "type": "notice", "source": "jobs", "event": "queued", "turn": turn,
+                "recording_id": recording_id, "job_id": job_id, "text": text,
+            }),
             News::Tone(_) => return None,
             News::Done {
                 turn,

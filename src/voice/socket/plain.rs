@@ -259,6 +259,9 @@ impl PlainPort {
                 json!({"type": "transcription", "data": {"text": text}})
             }
             News::Answer { answer, .. } => json!({"type": "text_response", "data": answer.content}),
+            News::Queued { text, job_id, .. } => {
+                json!({"type": "text_response", "data": text, "job_id": job_id})
+            }
             _ => return None,
         })
     }
@@ -273,6 +276,9 @@ impl PlainPort {
             News::Transcript { text, .. } => json!({"type": "stt_final", "text": text}),
             News::Token { text, .. } => json!({"type": "llm_token", "text": text}),
             News::Answer { answer, .. } => json!({"type": "llm_reply", "text": answer.content}),
+            News::Queued { text, job_id, .. } => {
+                json!({"type": "llm_reply", "text": text, "job_id": job_id})
+            }
             _ => return None,
         })
     }

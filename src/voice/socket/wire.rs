@@ -102,6 +102,8 @@ pub struct AudioStart {
     pub rate: u32,
     #[serde(default)]
     pub endpoint: EndedBy,
+    /// `chat`, `note` or `auto`.
+    pub mode: Option<String>,
     pub conversation_id: Option<String>,
     pub language: Option<String>,
     pub speak: Option<Speak>,

@@ -13,6 +13,7 @@ impl Step {
         match event {
             Event::Listen => self.listen(Ends::BySilence),
             Event::ListenHeld => self.listen(Ends::ByHand),
+            Event::ListenMemo => self.listen(Ends::Memo),
             Event::EndListening => self.finish_listening(),
             Event::Press => self.press(),
             Event::Release => self.release(),
@@ -57,6 +58,12 @@ impl Step {
             }
             Event::Transcribed { turn, empty } => self.transcribed(turn, empty),
             Event::TranscribeFailed { turn, retry } => self.transcribe_failed(turn, retry),
+            Event::Deferred(turn) => self.deferred(turn),
+            Event::DeferralTold(turn) => {
+                if self.is_replying(turn) {
+                    self.close(turn, TurnResult::Queued);
+                }
+            }
             Event::Progress(turn) => self.progress(turn),
             Event::SoundBegan(turn) => self.sound_began(turn),
             Event::Answered { turn, asks } => self.answered(turn, asks),
@@ -86,6 +93,7 @@ impl Step {
             Ends::BySilence => NO_SPEECH_MAX,
             Ends::FollowUp => FOLLOW_UP_MAX,
             Ends::ByHand => LISTEN_MAX,
+            Ends::Memo => MEMO_MAX,
         };
         self.state.phase = Phase::Listening {
             turn,
@@ -187,6 +195,17 @@ impl Step {
         }
     }
 
+    fn deferred(&mut self, of: Turn) {
+        let Phase::Transcribing { turn, .. } = self.state.phase else {
+            return;
+        };
+        if turn == of {
+            self.effects.push(Effect::Tone(Tone::Saved));
+            self.open_thinking(turn);
+            self.effects.push(Effect::TellDeferred(turn));
+        }
+    }
+
     fn think(&mut self, effect: fn(Turn) -> Effect) {
         let turn = self.next_turn();
         self.open_thinking(turn);
@@ -280,6 +299,12 @@ impl Step {
         self.state.button.pressed = Some(self.now);
         self.state.button.stopped = false;
         match self.state.phase {
+            Phase::Listening {
+                ends: Ends::Memo, ..
+            } => {
+                self.state.button.pressed = None;
+                self.finish_listening();
+            }
             Phase::Listening { heard, .. } => self.press_while_listening(heard),
             Phase::Idle | Phase::Error { .. } => self.listen(Ends::ByHand),
             _ => {
@@ -363,7 +388,7 @@ impl Step {
             } if until <= self.now => {
                 if finishing {
                     self.time_out(turn, "listening");
-                } else if heard || ends == Ends::ByHand {
+                } else if heard || matches!(ends, Ends::ByHand | Ends::Memo) {
                     self.finish_listening();
                 } else {
                     self.effects.push(Effect::Cancel(turn));

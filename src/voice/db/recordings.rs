@@ -1,0 +1,327 @@
+//! Recordings, their pieces, and what became of them.
+
+use crate::clock::UnixMillis;
+use crate::store::{Connection, OptionalExtension, Row, params};
+use crate::voice::error::VoiceError;
+use crate::voice::recordings::{Kept, Mode, Origin, Recorded, State};
+
+use super::jobs::total;
+
+/// A row for a file that is whole on disk; the row of a memo that was still recorded is filled in.
+pub fn keep(connection: &Connection, kept: &Kept, now: UnixMillis) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO recordings
+                (id, file, format, origin, mode, state, bytes, duration_ms, hash, client_id,
+                 conversation_id, language, speak, recorded_at, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)
+             ON CONFLICT (id) DO UPDATE SET
+                file = excluded.file, state = excluded.state, bytes = excluded.bytes,
+                duration_ms = excluded.duration_ms, hash = excluded.hash,
+                updated_at = excluded.updated_at
+             WHERE state IN ('recording', 'waiting')",
+        )?
+        .execute(params![
+            kept.id,
+            kept.file,
+            kept.format,
+            kept.origin.name(),
+            kept.mode.name(),
+            kept.state.name(),
+            kept.bytes as i64,
+            kept.duration_ms.map(|ms| ms as i64),
+            kept.hash.map(|hash| hash.to_vec()),
+            kept.client_id,
+            kept.conversation_id,
+            kept.language,
+            if kept.speak { "return" } else { "none" },
+            kept.recorded_at.0,
+            now.0
+        ])?;
+    Ok(())
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT id, file, format, mode, state, bytes, duration_ms, conversation_id, language, text,
+            memory_id, result, recorded_at FROM recordings "
+    };
+}
+
+fn read(row: &Row) -> Result<Recorded, VoiceError> {
+    let (mode, state): (String, String) = (row.get(3)?, row.get(4)?);
+    let duration_ms: Option<i64> = row.get(6)?;
+    let result: Option<String> = row.get(11)?;
+    Ok(Recorded {
+        id: row.get(0)?,
+        file: row.get(1)?,
+        format: row.get(2)?,
+        mode: Mode::parse(&mode).unwrap_or(Mode::Note),
+        state: State::parse(&state),
+        bytes: row.get::<_, i64>(5)?.max(0) as u64,
+        duration_ms: duration_ms.map(|ms| ms.max(0) as u64),
+        conversation_id: row.get(7)?,
+        language: row.get(8)?,
+        text: row.get(9)?,
+        memory_id: row.get(10)?,
+        result: result.and_then(|json| serde_json::from_str(&json).ok()),
+        recorded_at: UnixMillis(row.get(12)?),
+    })
+}
+
+pub fn get(connection: &Connection, id: &str) -> Result<Option<Recorded>, VoiceError> {
+    let mut statement = connection.prepare_cached(concat!(columns!(), "WHERE id = ?1"))?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(read).transpose()
+}
+
+pub fn of_client(connection: &Connection, client_id: &str) -> Result<Option<Recorded>, VoiceError> {
+    let mut statement = connection.prepare_cached(concat!(columns!(), "WHERE client_id = ?1"))?;
+    let mut rows = statement.query([client_id])?;
+    rows.next()?.map(read).transpose()
+}
+
+/// What the last run left unfinished.
+pub fn unfinished(connection: &Connection) -> Result<Vec<Recorded>, VoiceError> {
+    let mut statement = connection.prepare_cached(concat!(
+        columns!(),
+        "WHERE state IN ('recording', 'waiting') ORDER BY created_at"
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// Files that rows know of.
+pub fn known_file(connection: &Connection, id: &str) -> Result<Option<Option<String>>, VoiceError> {
+    Ok(connection
+        .prepare_cached("SELECT file FROM recordings WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?)
+}
+
+/// The sound is understood.
+pub fn transcribed(
+    connection: &Connection,
+    id: &str,
+    text: &str,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'done', text = ?2, updated_at = ?3 WHERE id = ?1",
+        )?
+        .execute(params![id, text, now.0])?;
+    Ok(())
+}
+
+/// What the turn came to, as its client was told.
+pub fn answered(
+    connection: &Connection,
+    id: &str,
+    memory_id: Option<&str>,
+    result: Option<&serde_json::Value>,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'done', memory_id = coalesce(?2, memory_id),
+                result = coalesce(?3, result), updated_at = ?4 WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            memory_id,
+            result.map(ToString::to_string),
+            now.0
+        ])?;
+    Ok(())
+}
+
+/// A file that was found again: how much of it there is.
+pub fn measured(
+    connection: &Connection,
+    id: &str,
+    bytes: u64,
+    duration_ms: Option<u64>,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'waiting', bytes = ?2,
+                duration_ms = coalesce(?3, duration_ms), updated_at = ?4 WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            bytes as i64,
+            duration_ms.map(|ms| ms as i64),
+            now.0
+        ])?;
+    Ok(())
+}
+
+pub fn set_state(
+    connection: &Connection,
+    id: &str,
+    state: State,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached("UPDATE recordings SET state = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute(params![id, state.name(), now.0])?;
+    Ok(())
+}
+
+/// Whether the words of this recording stand in a conversation already.
+pub fn is_answered(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM messages WHERE recording_id = ?1")?
+        .exists([id])?)
+}
+
+/// The memory that holds the words of this recording.
+pub fn memory_of(connection: &Connection, id: &str) -> Result<Option<String>, VoiceError> {
+    Ok(connection
+        .prepare_cached("SELECT id FROM memories WHERE recording_id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?)
+}
+
+/// Lets go of a recording's sound; the name of the file that may be removed now.
+pub fn drop_sound(
+    connection: &Connection,
+    id: &str,
+    now: UnixMillis,
+) -> Result<Option<String>, VoiceError> {
+    let file = known_file(connection, id)?.flatten();
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET file = NULL, state = 'done', updated_at = ?2 WHERE id = ?1",
+        )?
+        .execute(params![id, now.0])?;
+    super::jobs::delete_stt(connection, id)?;
+    Ok(file)
+}
+
+/// Understood sound that is older than `before`, or the oldest beyond `bytes_max`; at most `limit`.
+pub fn outlived(
+    connection: &Connection,
+    before: UnixMillis,
+    bytes_max: u64,
+    limit: usize,
+) -> Result<Vec<String>, VoiceError> {
+    let mut surplus = total(connection, "sound_kept")?.saturating_sub(bytes_max);
+    let mut statement = connection.prepare_cached(
+        "SELECT id, bytes, created_at FROM recordings
+         WHERE file IS NOT NULL AND state = 'done' ORDER BY created_at LIMIT ?1",
+    )?;
+    let mut rows = statement.query([limit as i64])?;
+    let mut ids = Vec::new();
+    while let Some(row) = rows.next()? {
+        let bytes = row.get::<_, i64>(1)?.max(0) as u64;
+        if surplus == 0 && row.get::<_, i64>(2)? >= before.0 {
+            break;
+        }
+        surplus = surplus.saturating_sub(bytes);
+        ids.push(row.get(0)?);
+    }
+    Ok(ids)
+}
+
+/// Rows from before the clock was set count from now on.
+pub fn adopt_time(
+    connection: &Connection,
+    sane: UnixMillis,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached("UPDATE recordings SET created_at = ?2 WHERE created_at < ?1")?
+        .execute([sane.0, now.0])?;
+    Ok(())
+}
+
+/// Text of the pieces that are done, in order, and whether one is missing before `count`.
+pub fn pieces(
+    connection: &Connection,
+    id: &str,
+) -> Result<Vec<(i64, i64, Option<String>)>, VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT from_sample, to_sample, text FROM recording_pieces
+         WHERE recording_id = ?1 ORDER BY number",
+    )?;
+    let mut rows = statement.query([id])?;
+    let mut pieces = Vec::new();
+    while let Some(row) = rows.next()? {
+        pieces.push((row.get(0)?, row.get(1)?, row.get(2)?));
+    }
+    Ok(pieces)
+}
+
+/// Where a long memo is cut; kept as first decided, so that a restart cuts at the same places.
+pub fn set_pieces(
+    connection: &Connection,
+    id: &str,
+    cuts: &[(i64, i64)],
+) -> Result<(), VoiceError> {
+    for (number, (from, to)) in cuts.iter().enumerate() {
+        connection
+            .prepare_cached(
+                "INSERT INTO recording_pieces (recording_id, number, from_sample, to_sample)
+                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![id, number as i64, from, to])?;
+    }
+    Ok(())
+}
+
+pub fn set_piece_text(
+    connection: &Connection,
+    id: &str,
+    number: usize,
+    text: &str,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recording_pieces SET text = ?3 WHERE recording_id = ?1 AND number = ?2",
+        )?
+        .execute(params![id, number as i64, text])?;
+    Ok(())
+}
+
+/// Bytes of sound that waits to be understood.
+pub fn waiting_bytes(connection: &Connection) -> Result<u64, VoiceError> {
+    total(connection, "sound_waiting")
+}
+
+impl Origin {
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Device => "device",
+            Origin::Socket => "ws",
+            Origin::Upload => "upload",
+            Origin::Reply => "reply",
+        }
+    }
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Recording => "recording",
+            State::Waiting => "waiting",
+            State::Done => "done",
+            State::Failed => "failed",
+        }
+    }
+
+    fn parse(name: &str) -> State {
+        match name {
+            "recording" => State::Recording,
+            "done" => State::Done,
+            "failed" => State::Failed,
+            _ => State::Waiting,
+        }
+    }
+}
