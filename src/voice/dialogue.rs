@@ -21,7 +21,7 @@ use super::providers::llm::Llm;
 use super::recall::{self, Fit, Found};
 use super::rules::{self, Intent, Kind, Language, replies};
 use super::settings::VoiceSettings;
-use super::timers::Timers;
+use super::timers::{Timers, spoken};
 
 pub use super::error::VoiceError;
 use telling::told;
@@ -286,6 +286,10 @@ impl Dialogue {
         }
         let language = turn.language;
         let waiting = self.take_confirmation(&turn.conversation_id);
+        let (text, conversation) = (&turn.question.text, &turn.conversation_id);
+        if let Some(told) = spoken::answer(&self.0.timers, text, conversation, language).await? {
+            return Ok(Some(Reply::says(told)));
+        }
         let intent = rules::understand(&turn.question.text);
         if has_mind && waiting.is_none() && intent.is_talk(&turn.question.text) {
             return Ok(None);

@@ -243,3 +243,41 @@ fn a_native_client_that_asks_for_what_is_not_there_is_told() {
     let notice = phone.until("notice");
     assert_eq!(notice["source"], "memories", "{notice}");
 }
+
+#[test]
+fn timers_are_set_asked_for_and_cancelled_in_words() {
+    let data = tempfile::tempdir().expect("a folder");
+    let house = house(data.path());
+    let say = |text: &str| {
+        let answer = house.done("/api/v1/chat", &json!({"message": text}));
+        answer["content"].as_str().expect("words").to_string()
+    };
+    assert_eq!(
+        say("set a timer for ten minutes"),
+        "Timer set for 10 minutes."
+    );
+    assert_eq!(
+        say("how long is left on the timer"),
+        "A timer, 10 minutes left."
+    );
+    assert_eq!(say("十分钟后提醒我关火"), "好的，10分钟后提醒您：关火。");
+    assert_eq!(say("set a pasta timer"), "For how long?");
+    assert_eq!(say("eight minutes"), "Timer set for 8 minutes: pasta.");
+    assert!(say("remind me tomorrow at seven to call mum").contains("morning or in the evening?"));
+    let told = say("in the evening");
+    assert_eq!(told, "I will remind you at 7:00 pm tomorrow: call mum.");
+    let (_, list) = house.get("/api/v1/timers?state=pending");
+    assert_eq!(list["data"]["total"], 4, "{list}");
+    assert!(say("cancel the timer").starts_with("Which one?"));
+    assert_eq!(say("pasta"), "Cancelled: pasta.");
+    assert_eq!(say("取消所有的提醒"), "2个都取消了。");
+    assert_eq!(
+        say("cancel the timer"),
+        "Cancelled: the timer of 10 minutes."
+    );
+    assert_eq!(
+        say("what timers are set"),
+        "No timer, alarm or reminder is set."
+    );
+    assert_eq!(say("snooze"), "Nothing rings.");
+}

@@ -7,6 +7,7 @@
 mod machine;
 mod repeat;
 pub mod said;
+pub mod spoken;
 mod timer;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -95,6 +96,7 @@ struct Shared {
     unsaved: RefCell<Unsaved>,
     save: Notify,
     bell: OnceCell<Rc<dyn Bell>>,
+    asked: spoken::Asked,
     seen: Cell<Option<MonoMillis>>,
     /// The writer is at work.
     saves: Cell<bool>,
@@ -104,6 +106,8 @@ struct Shared {
 #[derive(Default)]
 struct Unsaved {
     timers: BTreeMap<String, Timer>,
+    /// To be told after the commit.
+    told: Vec<Timer>,
     waiters: Vec<oneshot::Sender<Result<(), VoiceError>>>,
 }
 
@@ -120,6 +124,7 @@ impl Timers {
             unsaved: RefCell::default(),
             save: Notify::new(),
             bell: OnceCell::new(),
+            asked: spoken::Asked::default(),
             seen: Cell::new(None),
             saves: Cell::new(false),
         }))
@@ -291,8 +296,13 @@ impl Timers {
                     drop(unsaved);
                     self.save_soon();
                 }
-                Effect::Tell(timer) => {
+                // A ring is heard at once; whatever else is told once it is kept.
+                Effect::Tell(timer) if timer.state == TimerState::Ringing => {
                     self.0.bus.publish(TOPIC, "timer", timer.json(now.wall));
+                }
+                Effect::Tell(timer) => {
+                    self.0.unsaved.borrow_mut().told.push(timer);
+                    self.save_soon();
                 }
                 Effect::Ringing(rings) => {
                     if let Some(bell) = self.0.bell.get() {
@@ -411,31 +421,38 @@ impl Timers {
     async fn keep_saving(self) {
         loop {
             self.0.save.notified().await;
-            let Unsaved { timers, waiters } = std::mem::take(&mut *self.0.unsaved.borrow_mut());
-            if timers.is_empty() {
-                for waiter in waiters {
-                    let _ = waiter.send(Ok(()));
-                }
-                continue;
-            }
-            let batch: Vec<Timer> = timers.values().cloned().collect();
-            let result = self
-                .0
-                .store
-                .write(move |connection| {
-                    batch
-                        .iter()
-                        .try_for_each(|timer| db::timers::save(connection, timer))
-                })
-                .await;
+            let Unsaved {
+                timers,
+                told,
+                waiters,
+            } = std::mem::take(&mut *self.0.unsaved.borrow_mut());
+            let result = self.write(timers.values().cloned().collect()).await;
             if let Err(error) = &result {
                 log::warn!("event=timers_not_kept retry_s=5 error=\"{error}\"");
                 self.keep_for_later(timers);
+            }
+            let wall = self.0.clock.wall();
+            for timer in told {
+                self.0.bus.publish(TOPIC, "timer", timer.json(wall));
             }
             for waiter in waiters {
                 let _ = waiter.send(result.clone());
             }
         }
+    }
+
+    async fn write(&self, batch: Vec<Timer>) -> Result<(), VoiceError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.0
+            .store
+            .write(move |connection| {
+                batch
+                    .iter()
+                    .try_for_each(|timer| db::timers::save(connection, timer))
+            })
+            .await
     }
 
     /// What could not be written is tried again, unless it is another by then.
