@@ -430,3 +430,13 @@ pub const CLOCK_DOUBT: Duration = Duration::from_secs(600);
 pub const TIMER_LOOK: Duration = Duration::from_secs(1);
 /// How often the wall time is noted while something is pending, for a start without a clock.
 pub const TIMER_SEEN_INTERVAL: Duration = Duration::from_secs(60);
+
+// Buttons and the programs that are told of them.
+/// One run of `EVENT_COMMAND`; then it is killed.
+pub const EVENT_COMMAND_MAX: Duration = Duration::from_secs(5);
+/// An owner's sound in place of one of the box's own.
+pub const EARCON_BYTES_MAX: u64 = 2 * 1024 * 1024;
+pub const EARCON_MAX: Duration = Duration::from_secs(10);
+/// The box thinks aloud after this, and then again and again.
+pub const THINKING_FIRST: Duration = Duration::from_millis(1_500);
+pub const THINKING_EACH: Duration = Duration::from_secs(2);

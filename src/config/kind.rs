@@ -10,6 +10,8 @@ pub enum Kind {
     Path,
     /// 0 for any free port, `off` for none.
     Port,
+    /// Number of a line of a GPIO chip, or `off`.
+    Line,
     /// An address of this machine.
     Address,
     /// Address and port, or `off`.
@@ -55,6 +57,11 @@ impl Kind {
             Kind::Text | Kind::Path => Some(Value::Text(text.to_owned())),
             Kind::Port if is_off(text) => Some(Value::Port(None)),
             Kind::Port => Some(Value::Port(Some(text.parse().ok()?))),
+            Kind::Line if is_off(text) => Some(Value::Text(String::from("off"))),
+            Kind::Line => {
+                let line: u16 = text.parse().ok()?;
+                (line < 1_024).then_some(Value::Text(line.to_string()))
+            }
             Kind::Address => Some(Value::Address(address(text)?)),
             Kind::Listen if is_off(text) => Some(Value::Listen(None)),
             Kind::Listen => Some(Value::Listen(Some(text.parse().ok()?))),
@@ -96,6 +103,7 @@ impl Kind {
             Kind::Text => String::from("any text"),
             Kind::Path => String::from("a path"),
             Kind::Port => String::from("a port from 0 (any free one) to 65535, or off"),
+            Kind::Line => String::from("a line number from 0 to 1023, or off"),
             Kind::Address => String::from("an address of this machine such as 0.0.0.0 or ::1"),
             Kind::Listen => String::from("address:port such as 127.0.0.1:9090, or off"),
             Kind::Size(min, max) => format!(

@@ -65,6 +65,7 @@ const ACCESS: &str = "Who may call";
 const DATA: &str = "Data";
 const SPEECH: &str = "Speech";
 const SOUND: &str = "Sound";
+const PANEL: &str = "Buttons and lamp";
 const TALK: &str = "Conversation";
 const MODEL: &str = "Language model";
 const LOGS: &str = "Logs";
@@ -105,6 +106,16 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(SOUND, "AUDIO_PERIOD_MS", Kind::Int(5, 100), "20", "How much sound the card hands over at a time; larger is safer on a slow board."),
     Setting::new(SOUND, "VOLUME", Kind::Int(0, 100), "80", "Loudness in per cent.").reloads(),
     Setting::new(SOUND, "END_SILENCE_MS", Kind::Int(300, 2_000), "700", "Silence that ends what somebody says."),
+    Setting::new(SOUND, "EARCON_DIR", Kind::Path, "", "Folder of own sounds: listen.wav, done.wav, thinking.wav, error.wav, mute.wav, unmute.wav, offline.wav, saved.wav, timer.wav."),
+    Setting::new(PANEL, "GPIO_CHIP", Kind::Path, "/dev/gpiochip0", "The chip of the lines below; a box without it has no buttons."),
+    Setting::new(PANEL, "GPIO_BUTTON", Kind::Line, "17", "Line of the button, which connects to ground; off for none."),
+    Setting::new(PANEL, "GPIO_MUTE_IN", Kind::Line, "off", "Line of a switch that mutes while it connects to ground; it wins over everything else."),
+    Setting::new(PANEL, "GPIO_LED", Kind::Line, "off", "Line of a lamp of one colour."),
+    Setting::new(PANEL, "GPIO_LED_R", Kind::Line, "off", "Line of the red lamp; with GPIO_LED_G and GPIO_LED_B in place of GPIO_LED."),
+    Setting::new(PANEL, "GPIO_LED_G", Kind::Line, "off", "Line of the green lamp."),
+    Setting::new(PANEL, "GPIO_LED_B", Kind::Line, "off", "Line of the blue lamp."),
+    Setting::new(PANEL, "EVENT_COMMAND", Kind::Text, "", "A command that gets each event of the box as JSON on its standard input; it has 5 seconds."),
+    Setting::new(TALK, "FOLLOW_UP", Kind::OneOf(&["on", "off"]), "off", "on: the box listens again when its answer ends in a question."),
     Setting::new(TALK, "CONVERSATION_IDLE", Kind::Duration(10, 86_400), "10m", "After this long without a word a new conversation begins."),
     Setting::new(TALK, "AUTO_MEMORY", Kind::OneOf(&["on", "ask", "off"]), "on", "Whether a language model organises what is kept and files what is worth keeping of a conversation; ask: it proposes the latter and a person decides; off: only what a person asks for."),
     Setting::new(TALK, "SUMMARY_AT", Kind::TimeOfDay, "off", "When the day is summed up, such as 21:30; off: only when somebody asks."),

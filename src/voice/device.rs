@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::db;
 use super::dialogue::{Answer, Dialogue, VoiceError};
+use super::earcons::Earcons;
 use super::port::{Ear, Mouth, News, Port, Work};
 use super::providers::Speech;
 use super::recordings::{Mode, Origin};
@@ -21,11 +22,10 @@ use super::sentence::Sentence;
 use super::session::{Ask, Manner, Room, Session, WeakSession};
 use super::timeline::Timing;
 use super::turn::{Ends, Event, Phase, State, Tone, Turn};
-use crate::audio::earcon::EARCON_RATE_HZ;
 use crate::audio::{Audio, AudioError, AudioStatus, Capture, Earcon, FRAME_SAMPLES, Playback};
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::limits::TURN_WAITERS_MAX;
+use crate::limits::{THINKING_EACH, THINKING_FIRST, TURN_WAITERS_MAX};
 use crate::store::Store;
 
 /// Bus topic of everything below.
@@ -96,11 +96,17 @@ impl Device {
             clock: parts.room.clock.clone(),
             dialogue: parts.room.dialogue.clone(),
             muted: Cell::new(muted),
+            mute_held: Cell::new(false),
+            earcons: Rc::new(Earcons::of(parts.room.settings().earcons.as_deref())),
+            ears: Rc::default(),
+            changes: Rc::default(),
+            thinking: RefCell::default(),
             room: Rc::downgrade(&parts.room),
             record: RefCell::default(),
             waiters: RefCell::default(),
         });
-        let session = Session::start(parts.room, port.clone(), State::new(muted, false));
+        let state = State::new(muted, parts.room.settings().follow_up);
+        let session = Session::start(parts.room, port.clone(), state);
         tokio::task::spawn_local(watch_cards(parts.audio, Rc::downgrade(&port)));
         Device { session, port }
     }
@@ -153,11 +159,37 @@ impl Device {
         self.port.set_volume(percent);
     }
 
-    /// Kept when this returns.
+    /// Kept when this returns. [`VoiceError::Muted`] while the switch on the box says off.
     pub async fn mute(&self, muted: bool) -> Result<(), VoiceError> {
+        if self.port.mute_held.get() && !muted {
+            return Err(VoiceError::Muted);
+        }
         keep_muted(&self.port.store, self.port.clock.wall(), muted).await?;
         self.port.muted.set(muted);
         self.session.event(Event::Mute(muted))
+    }
+
+    /// The switch on the box was moved, or found so at the start.
+    pub async fn hold_mute(&self, off: bool) -> Result<(), VoiceError> {
+        self.port.mute_held.set(off);
+        self.session.event(Event::MuteSwitch(off))?;
+        keep_muted(&self.port.store, self.port.clock.wall(), off).await?;
+        self.port.muted.set(off);
+        Ok(())
+    }
+
+    /// Whether the microphone's stream is open.
+    pub fn hears(&self) -> bool {
+        self.port.ears.get() > 0
+    }
+
+    /// Told when the state or the microphone has changed.
+    pub fn changes(&self) -> Rc<Notify> {
+        Rc::clone(&self.port.changes)
+    }
+
+    pub(super) fn earcons(&self) -> Rc<Earcons> {
+        Rc::clone(&self.port.earcons)
     }
 
     pub fn downgrade(&self) -> WeakDevice {
@@ -243,6 +275,13 @@ struct DevicePort {
     dialogue: Dialogue,
     /// What the store holds.
     muted: Cell<bool>,
+    /// The switch on the box says off.
+    mute_held: Cell<bool>,
+    earcons: Rc<Earcons>,
+    /// Open microphones.
+    ears: Rc<Cell<u32>>,
+    changes: Rc<Notify>,
+    thinking: RefCell<Option<Thinking>>,
     room: std::rc::Weak<Room>,
     /// The turn under way.
     record: RefCell<TurnRecord>,
@@ -260,6 +299,10 @@ impl Port for DevicePort {
 
     fn tell(&self, news: &News<'_>) {
         self.keep_record(news);
+        if let News::State(state) = news {
+            self.changes.notify_one();
+            self.think_aloud(state);
+        }
         let (kind, payload) = match news {
             News::State(state) => ("state", state_payload(state)),
             News::Level { rms_db, voiced } => ("level", json!({"rms_db": rms_db, "vad": voiced})),
@@ -315,7 +358,7 @@ impl Port for DevicePort {
     fn ear(&self) -> Work<'_, Box<dyn Ear>> {
         Box::pin(async {
             let capture = self.audio.capture().await.map_err(audio_error)?;
-            Ok(Box::new(DeviceEar(capture)) as Box<dyn Ear>)
+            Ok(Box::new(DeviceEar::new(capture, &self.ears, &self.changes)) as Box<dyn Ear>)
         })
     }
 
@@ -400,17 +443,48 @@ impl DevicePort {
             Tone::Mute => Earcon::Mute,
             Tone::Unmute => Earcon::Unmute,
         };
-        play_earcon(&self.audio, earcon);
+        play_earcon(&self.audio, &self.earcons, earcon);
+    }
+
+    /// Ticks softly while somebody waits for an answer.
+    fn think_aloud(&self, state: &State) {
+        let waits = matches!(
+            state.phase,
+            Phase::Transcribing { .. } | Phase::Thinking { .. }
+        );
+        let mut thinking = self.thinking.borrow_mut();
+        if !waits {
+            *thinking = None;
+        } else if thinking.is_none() {
+            let (audio, earcons) = (self.audio.clone(), Rc::clone(&self.earcons));
+            *thinking = Some(Thinking(tokio::task::spawn_local(async move {
+                tokio::time::sleep(THINKING_FIRST).await;
+                loop {
+                    play_earcon(&audio, &earcons, Earcon::Thinking);
+                    tokio::time::sleep(THINKING_EACH).await;
+                }
+            })));
+        }
     }
 }
 
-fn play_earcon(audio: &Audio, earcon: Earcon) {
+/// Ends when dropped.
+struct Thinking(tokio::task::JoinHandle<()>);
+
+impl Drop for Thinking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn play_earcon(audio: &Audio, earcons: &Earcons, earcon: Earcon) {
     let Ok(playback) = audio.play() else {
         return;
     };
+    let (samples, rate_hz) = earcons.sound(earcon);
     tokio::task::spawn_local(async move {
         let sound = async {
-            playback.write(&earcon.samples(), EARCON_RATE_HZ).await?;
+            playback.write(&samples, rate_hz).await?;
             playback.finished().await
         };
         // Without a speaker there is nobody to tell; its state is in the status already.
@@ -439,7 +513,7 @@ async fn watch_cards(audio: Audio, port: std::rc::Weak<DevicePort>) {
             port.bus.publish(TOPIC, "audio", json!(now));
             let back = lost(&before).1 && !lost(&now).1 || lost(&before).0 && !lost(&now).0;
             if back {
-                play_earcon(&port.audio, Earcon::Unmute);
+                play_earcon(&port.audio, &port.earcons, Earcon::Unmute);
             }
         }
         before = now;
@@ -456,11 +530,35 @@ pub(super) fn state_payload(state: &State) -> serde_json::Value {
     })
 }
 
-struct DeviceEar(Capture);
+/// Counted while it is open: the lamp tells of it.
+struct DeviceEar {
+    capture: Capture,
+    ears: Rc<Cell<u32>>,
+    changes: Rc<Notify>,
+}
+
+impl DeviceEar {
+    fn new(capture: Capture, ears: &Rc<Cell<u32>>, changes: &Rc<Notify>) -> DeviceEar {
+        ears.set(ears.get() + 1);
+        changes.notify_one();
+        DeviceEar {
+            capture,
+            ears: Rc::clone(ears),
+            changes: Rc::clone(changes),
+        }
+    }
+}
+
+impl Drop for DeviceEar {
+    fn drop(&mut self) {
+        self.ears.set(self.ears.get() - 1);
+        self.changes.notify_one();
+    }
+}
 
 impl Ear for DeviceEar {
     fn frame(&mut self) -> Work<'_, Option<[i16; FRAME_SAMPLES]>> {
-        Box::pin(async { self.0.frame().await.map(Some).map_err(audio_error) })
+        Box::pin(async { self.capture.frame().await.map(Some).map_err(audio_error) })
     }
 }
 

@@ -24,9 +24,11 @@ pub mod device;
 mod device_api;
 pub mod dialogue;
 pub mod docs;
+mod earcons;
 pub mod error;
 pub mod facts;
 pub mod filing;
+pub mod hardware;
 pub mod health;
 pub mod index;
 mod listen;
@@ -59,6 +61,7 @@ pub mod vectors;
 use device::{Device, DeviceParts};
 use dialogue::{Action, Dialogue};
 use filing::{Filing, FilingParts, FilingSettings};
+use hardware::Panel;
 use health::Calls;
 use providers::command::Scratch;
 pub use providers::{EngineError, Engines};
@@ -155,6 +158,15 @@ impl Voice {
         let bell = ring::BoxBell::new(device.downgrade(), audio, timers.clone());
         timers.ring_on(Rc::new(bell));
         recordings::work(&room);
+        if let Some(command) = &settings.hardware.event_command {
+            match providers::command::Template::parse(command) {
+                Ok(template) => {
+                    hardware::events::start(template, &parts.bus, room.clock.clone());
+                }
+                Err(error) => log::error!("event=event_command_not_usable error=\"{error}\""),
+            }
+        }
+        Panel::open(&settings.hardware).attach(&device);
         Rc::new(Voice {
             dialogue,
             device,

@@ -10,7 +10,6 @@ use super::device::{Device, WeakDevice};
 use super::rules::Language;
 use super::timers::{Bell, Timer, TimerState, Timers, said};
 use super::turn::{Phase, Turn};
-use crate::audio::earcon::EARCON_RATE_HZ;
 use crate::audio::{Audio, Earcon, Playback};
 
 pub struct BoxBell {
@@ -59,12 +58,11 @@ impl Bell for BoxBell {
         let is_missed = timers.iter().any(|timer| timer.state == TimerState::Missed);
         let rings = self.timers.clone();
         let speaks = Rc::clone(&self.speaks);
+        let (samples, rate_hz) = device.earcons().sound(Earcon::Timer);
         tokio::task::spawn_local(async move {
             if let Some(chime) = chime {
                 let sounded = async {
-                    chime
-                        .write(&Earcon::Timer.samples(), EARCON_RATE_HZ)
-                        .await?;
+                    chime.write(&samples, rate_hz).await?;
                     chime.finished().await
                 };
                 // Without a speaker the clients still ring; its state is in the status already.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::filing::AutoMemory;
+use super::hardware::HardwareSettings;
 use super::mind::ModelSettings;
 use super::vectors::EmbedSettings;
 
@@ -43,6 +44,12 @@ pub struct VoiceSettings {
     pub queue_bytes_max: u64,
     /// `MAX_UPLOAD_SIZE` in bytes.
     pub upload_bytes_max: usize,
+    /// `GPIO_*` and `EVENT_COMMAND`.
+    pub hardware: HardwareSettings,
+    /// `FOLLOW_UP`: listen again when an answer of the box ends in a question.
+    pub follow_up: bool,
+    /// `EARCON_DIR`: a WAV file in it replaces the sound of its name.
+    pub earcons: Option<PathBuf>,
 }
 
 /// Which language model answers.
@@ -134,6 +141,9 @@ impl Default for VoiceSettings {
             queue_days_max: 30,
             queue_bytes_max: 512 * 1024 * 1024,
             upload_bytes_max: 10 * 1024 * 1024,
+            hardware: HardwareSettings::default(),
+            follow_up: false,
+            earcons: None,
         }
     }
 }

@@ -30,6 +30,8 @@ pub type Turn = u64;
 pub struct State {
     pub phase: Phase,
     pub muted: bool,
+    /// A switch on the box says off; nothing else can say on.
+    pub mute_held: bool,
     pub offline: bool,
     /// A timer rings here; the next touch stops it.
     pub ringing: bool,
@@ -119,6 +121,8 @@ pub enum Event {
     /// Somebody spoke into the answer.
     BargeIn,
     Mute(bool),
+    /// The switch on the box was moved: off, or on.
+    MuteSwitch(bool),
     Offline(bool),
     Ringing(bool),
     /// Time has passed [`State::deadline`].
@@ -241,6 +245,7 @@ impl State {
         State {
             phase: Phase::Idle,
             muted,
+            mute_held: false,
             offline: false,
             ringing: false,
             follow_up,

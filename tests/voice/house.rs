@@ -16,6 +16,7 @@ use magpie::ops::Registry;
 use magpie::outbound::{Outbound, OutboundOptions};
 use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
 use magpie::store::{Durability, Store, StoreOptions};
+use magpie::voice::hardware::Panel;
 use magpie::voice::{Voice, VoiceParts, VoiceSettings};
 use serde_json::Value;
 
@@ -50,6 +51,8 @@ pub struct Setup {
     pub output: &'static str,
     pub rate_per_minute: u32,
     pub settings: VoiceSettings,
+    /// What is connected to the box; made on the loop.
+    pub panel: Option<Box<dyn FnOnce() -> Panel + Send>>,
 }
 
 impl Setup {
@@ -59,6 +62,7 @@ impl Setup {
             input: "off",
             output: "off",
             rate_per_minute: 1_000_000,
+            panel: None,
             settings: VoiceSettings {
                 data_dir: data.to_path_buf(),
                 ..VoiceSettings::default()
@@ -171,6 +175,9 @@ fn build(setup: Setup, metrics: Registry) -> (Store, Server, Rc<Voice>) {
         outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
         settings: setup.settings,
     });
+    if let Some(panel) = setup.panel {
+        panel().attach(&voice.device);
+    }
     let mut router = Router::default();
     voice.routes(&mut router);
     let room = Rc::clone(&voice);

@@ -6,6 +6,7 @@ mod alsa;
 mod client;
 mod device;
 mod dialects;
+mod hardware;
 mod house;
 #[path = "../sound/signal.rs"]
 #[allow(dead_code)]

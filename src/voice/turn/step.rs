@@ -40,6 +40,10 @@ impl Step {
             }
             Event::BargeIn => self.barge_in(),
             Event::Mute(muted) => self.mute(muted),
+            Event::MuteSwitch(off) => {
+                self.state.mute_held = off;
+                self.mute(off);
+            }
             Event::Offline(offline) => self.state.offline = offline,
             Event::Ringing(ringing) => self.state.ringing = ringing,
             Event::Tick => self.tick(),
@@ -278,6 +282,10 @@ impl Step {
 
     fn mute(&mut self, muted: bool) {
         if self.state.muted == muted {
+            return;
+        }
+        if self.state.mute_held && !muted {
+            self.effects.push(Effect::RefuseMuted);
             return;
         }
         if muted && matches!(self.state.phase, Phase::Listening { .. }) {

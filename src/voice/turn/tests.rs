@@ -465,3 +465,18 @@ fn stop_ends_a_ring_and_its_announcement() {
     run.on(Event::Interrupt);
     assert!(!run.last.contains(&Effect::Silence), "once");
 }
+
+#[test]
+fn a_switch_that_says_off_wins_over_button_and_word() {
+    let mut run = Run::new();
+    run.on(Event::Listen).on(Event::MuteSwitch(true));
+    assert!(
+        run.state.muted && run.is("idle"),
+        "the microphone is closed"
+    );
+    run.on(Event::Mute(false)).did(Effect::RefuseMuted);
+    run.on(Event::Press).wait(3_000).on(Event::Tick);
+    assert!(run.state.muted, "holding the button does not help");
+    run.on(Event::Release).on(Event::MuteSwitch(false));
+    assert!(!run.state.muted);
+}
