@@ -487,21 +487,9 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         queue_days_max: config.number("QUEUE_MAX_DAYS") as u32,
         queue_bytes_max: config.number("QUEUE_MAX_MB") * 1024 * 1024,
         upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,
-        hardware: hardware_settings(config),
+        hardware: HardwareSettings::of(config),
         follow_up: config.word("FOLLOW_UP") == "on",
         earcons: config.path("EARCON_DIR"),
-    }
-}
-
-fn hardware_settings(config: &Config) -> HardwareSettings {
-    let line = |name| config.word(name).parse().ok();
-    HardwareSettings {
-        chip: config.path("GPIO_CHIP").unwrap_or_default(),
-        button: line("GPIO_BUTTON"),
-        led: line("GPIO_LED"),
-        led_rgb: ["GPIO_LED_R", "GPIO_LED_G", "GPIO_LED_B"].map(line),
-        mute_switch: line("GPIO_MUTE_IN"),
-        event_command: config.text("EVENT_COMMAND").map(str::to_owned),
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::device::Device;
+use crate::config::Config;
 use gpio::{Input, Output};
 use led::{DIM_STEP, Look};
 
@@ -36,6 +37,20 @@ pub struct HardwareSettings {
     pub mute_switch: Option<u32>,
     /// `EVENT_COMMAND`.
     pub event_command: Option<String>,
+}
+
+impl HardwareSettings {
+    pub fn of(config: &Config) -> HardwareSettings {
+        let line = |name| config.word(name).parse().ok();
+        HardwareSettings {
+            chip: config.path("GPIO_CHIP").unwrap_or_default(),
+            button: line("GPIO_BUTTON"),
+            led: line("GPIO_LED"),
+            led_rgb: ["GPIO_LED_R", "GPIO_LED_G", "GPIO_LED_B"].map(line),
+            mute_switch: line("GPIO_MUTE_IN"),
+            event_command: config.text("EVENT_COMMAND").map(str::to_owned),
+        }
+    }
 }
 
 /// What is connected.
