@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::input::{Fields, invalid};
 use super::{Api, data};
-use crate::clock::MonoMillis;
+use crate::clock::{Clock, MonoMillis};
 use crate::server::response::EventSender;
 use crate::server::{EventStream, HttpError, Request, Response, StatusCode};
 use crate::voice::dialogue::{Answer, Question, Turn, VoiceError};
@@ -39,9 +39,11 @@ pub async fn post(api: Rc<Api>, mut request: Request) -> Result<Response, HttpEr
     if chat.stream {
         return Ok(stream(api, turn, chat.speak, since));
     }
-    let answer = api.dialogue.finish(turn, &mut |_| {}).await?;
+    let mut times = Times::since(since);
+    let mut on_text = |_: &str| times.first_text(api.dialogue.clock());
+    let answer = api.dialogue.finish(turn, &mut on_text).await?;
     perform(&api, chat.speak, &answer);
-    Ok(data(StatusCode::OK, &whole(&api, &answer, since)))
+    Ok(data(StatusCode::OK, &whole(&api, &answer, times)))
 }
 
 async fn read(request: &mut Request) -> Result<Chat, HttpError> {
@@ -97,7 +99,9 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
     }
     let mut cutter = Cutter::default();
     let mut sentences = Vec::new();
+    let mut times = Times::since(since);
     let mut on_text = |text: &str| {
+        times.first_text(api.dialogue.clock());
         // A client that has gone is noticed by `gone`, which ends this turn.
         let _ = sender.send("token", &json!({ "text": text }));
         cutter.push(text, &mut sentences);
@@ -114,7 +118,7 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
                 let _ = sender.send("error", &notice(trouble));
             }
             perform(api, speak, &answer);
-            ("done", whole(api, &answer, since))
+            ("done", whole(api, &answer, times))
         }
         Err(error) => {
             let error = HttpError::from(error);
@@ -151,8 +155,29 @@ fn perform(api: &Api, speak: Speak, answer: &Answer) {
     }
 }
 
-fn whole(api: &Api, answer: &Answer, since: MonoMillis) -> Value {
-    let took = api.dialogue.clock().mono().since(since);
+/// When things happened, for `timing_ms`.
+#[derive(Clone, Copy)]
+struct Times {
+    began: MonoMillis,
+    first_text: Option<MonoMillis>,
+}
+
+impl Times {
+    fn since(began: MonoMillis) -> Times {
+        Times {
+            began,
+            first_text: None,
+        }
+    }
+
+    fn first_text(&mut self, clock: &Clock) {
+        self.first_text.get_or_insert_with(|| clock.mono());
+    }
+}
+
+fn whole(api: &Api, answer: &Answer, times: Times) -> Value {
+    let took = |at: MonoMillis| at.since(times.began).as_millis() as u64;
+    let now = api.dialogue.clock().mono();
     json!({
         "id": answer.id,
         "role": "assistant",
@@ -166,6 +191,6 @@ fn whole(api: &Api, answer: &Answer, since: MonoMillis) -> Value {
         "memory_saved": answer.memory_saved,
         "action": answer.action,
         "notice": answer.trouble.as_ref().map(notice),
-        "timing_ms": { "total": took.as_millis() as u64 },
+        "timing_ms": { "llm_first": times.first_text.map(took), "total": took(now) },
     })
 }

@@ -3,7 +3,7 @@
 //!
 //! Taken as they come: `content` that is null, usage that is missing or comes with every piece,
 //! tool calls without an index or in one piece, a stream that ends without `[DONE]`, an answer
-//! that is no stream at all.
+//! that is no stream at all, thoughts written before the answer between `<think>` and `</think>`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -154,6 +154,9 @@ fn messages(message: &ChatMessage) -> Vec<Value> {
     }
 }
 
+const THINK: &str = "<think>";
+const THINK_END: &str = "</think>";
+
 /// One answer on its way.
 #[derive(Default)]
 pub struct Completion {
@@ -164,6 +167,22 @@ pub struct Completion {
     usage: Usage,
     stop: Option<Stop>,
     is_cut: bool,
+    thoughts: Thoughts,
+    /// Text of which it is not yet known whether it is an answer.
+    held: String,
+}
+
+/// Whether the answer begins with thoughts, which are nobody's to hear.
+#[derive(Default)]
+enum Thoughts {
+    /// Not enough of the text is known; it is held back.
+    #[default]
+    Unknown,
+    Within,
+    /// The answer itself comes; white space before its first word is left out.
+    Over {
+        begun: bool,
+    },
 }
 
 #[derive(Deserialize)]
@@ -222,12 +241,16 @@ impl Assembly for Completion {
         Ok(self.is_cut)
     }
 
+    /// Thoughts count: a model that thinks is at work.
     fn has_begun(&self) -> bool {
-        !self.text.is_empty() || !self.calls.is_empty()
+        !self.text.is_empty() || !self.calls.is_empty() || matches!(self.thoughts, Thoughts::Within)
     }
 
-    fn whole(self) -> Result<ChatReply, EngineError> {
+    fn whole(mut self) -> Result<ChatReply, EngineError> {
         let mut stop = self.stop.ok_or_else(broke_off)?;
+        if matches!(self.thoughts, Thoughts::Unknown) {
+            self.text.push_str(self.held.trim());
+        }
         // Some servers say "stop" where they mean tools.
         if stop == Stop::End && !self.calls.is_empty() {
             stop = Stop::Tools;
@@ -299,6 +322,46 @@ impl Completion {
         if text.is_empty() || self.is_cut {
             return;
         }
+        if let Thoughts::Over { begun: true } = self.thoughts {
+            self.give(text, on_text);
+            return;
+        }
+        self.held.push_str(text);
+        if matches!(self.thoughts, Thoughts::Unknown) {
+            let begin = self.held.trim_start().to_owned();
+            if !begin.starts_with(THINK) && THINK.starts_with(&begin) {
+                self.held = begin;
+                return;
+            }
+            self.thoughts = match begin.starts_with(THINK) {
+                true => Thoughts::Within,
+                false => Thoughts::Over { begun: false },
+            };
+        }
+        if matches!(self.thoughts, Thoughts::Within) {
+            match self.held.find(THINK_END) {
+                Some(at) => {
+                    self.held.drain(..at + THINK_END.len());
+                    self.thoughts = Thoughts::Over { begun: false };
+                }
+                None => {
+                    // Only what may be the beginning of the end is still needed.
+                    let keep = self.held.len().saturating_sub(THINK_END.len());
+                    let keep = self.held.floor_char_boundary(keep);
+                    self.held.drain(..keep);
+                    return;
+                }
+            }
+        }
+        let held = std::mem::take(&mut self.held);
+        let words = held.trim_start();
+        if !words.is_empty() {
+            self.thoughts = Thoughts::Over { begun: true };
+            self.give(words, on_text);
+        }
+    }
+
+    fn give(&mut self, text: &str, on_text: &mut dyn FnMut(&str)) {
         self.text.push_str(text);
         on_text(text);
         if self.text.len() > LLM_ANSWER_BYTES_MAX {

@@ -188,6 +188,34 @@ fn the_ways_of_compatible_servers_are_understood() {
 }
 
 #[test]
+fn thoughts_before_an_answer_are_nobodys_to_hear() {
+    for (text, wanted) in [
+        (
+            "<think>Let me see. </ think</think>\n\nIt is <b>four</b>.",
+            "It is <b>four</b>.",
+        ),
+        ("\n <think>\n</think>Yes", "Yes"),
+        ("<thinking> is a word", "<thinking> is a word"),
+        ("a <think>b</think>", "a <think>b</think>"),
+        ("  <", "<"),
+        ("<think>for ever", ""),
+        ("  Plain.", "Plain."),
+    ] {
+        let mut told = String::new();
+        let pieces: Vec<String> = text
+            .chars()
+            .map(|c| json!({ "choices": [{ "delta": { "content": c.to_string() } }] }))
+            .map(|chunk| format!("data: {chunk}\n\n"))
+            .chain([String::from("data: [DONE]\n\n")])
+            .collect();
+        let pieces = pieces.iter().map(|piece| piece.as_bytes());
+        let reply = read_openai(pieces, &mut |piece| told.push_str(piece)).unwrap();
+        assert_eq!(reply.text, wanted, "{text}");
+        assert!(wanted.starts_with(&told), "{text}: {told}");
+    }
+}
+
+#[test]
 fn endless_answers_and_calls_are_bounded() {
     let piece = json!({ "choices": [{ "delta": { "content": "x".repeat(10_000) } }] });
     let reply = openai(&vec![piece; 100], false).unwrap();
