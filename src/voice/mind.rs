@@ -86,16 +86,14 @@ impl Dialogue {
         let prompt = self.prompt(&turn, &mind.settings, &specs).await?;
         let draft = Draft::new(self.clone(), &turn);
         self.keep_question(&turn, &draft.said).await?;
+        let mut whole = Whole::default();
         let heard = timeout(
             ANSWER_MAX,
-            self.converse(&turn, &mind, specs, prompt, &draft, on_text),
+            self.converse(&turn, &mind, specs, prompt, &draft, &mut whole, on_text),
         );
         let outcome = heard.await.unwrap_or(Err(EngineError::Timeout(ANSWER_MAX)));
-        let mut whole = match outcome {
-            Ok(whole) => {
-                self.0.llm_calls.succeeded(self.clock().wall());
-                whole
-            }
+        match outcome {
+            Ok(()) => self.0.llm_calls.succeeded(self.clock().wall()),
             Err(error) => {
                 let error = error.of_llm();
                 log::warn!(
@@ -103,9 +101,10 @@ impl Dialogue {
                     mind.llm.name()
                 );
                 self.0.llm_calls.failed(&error);
-                self.instead(&turn, &draft, error, on_text).await?
+                self.instead(&turn, &draft, error, &mut whole, on_text)
+                    .await?;
             }
-        };
+        }
         if draft.text.borrow().trim().is_empty() {
             let words = match whole.refused {
                 true => replies::model_refused(turn.language),
@@ -113,11 +112,12 @@ impl Dialogue {
             };
             draft.say(&words, on_text);
         }
-        whole.used.retain(|used| !used.id.is_empty());
         self.conclude(turn, draft, whole, &mind).await
     }
 
-    /// The rounds between model and tools; the words go into `draft` and out.
+    /// The rounds between model and tools; the words go into `draft` and out, what came of them
+    /// into `whole`, also when a later round fails.
+    #[expect(clippy::too_many_arguments, reason = "the straight line of one turn")]
     async fn converse(
         &self,
         turn: &Turn,
@@ -125,8 +125,9 @@ impl Dialogue {
         specs: Vec<ToolSpec>,
         prompt: Prompt,
         draft: &Draft,
+        whole: &mut Whole,
         on_text: &mut dyn FnMut(&str),
-    ) -> Result<Whole, EngineError> {
+    ) -> Result<(), EngineError> {
         let tools = Tools {
             memories: self.memories(),
             timers: self.timers(),
@@ -136,7 +137,6 @@ impl Dialogue {
             message: turn.question.remember.then_some(draft.said.as_str()),
             recording: turn.question.recording.as_deref(),
             now: self.now(),
-            done: RefCell::default(),
         };
         let asked = turn.question.max_tokens.unwrap_or(mind.settings.max_tokens);
         let mut request = ChatRequest {
@@ -146,14 +146,8 @@ impl Dialogue {
             max_tokens: asked,
             model: turn.question.model.clone(),
         };
-        let mut whole = Whole {
-            used: prompt
-                .used
-                .into_iter()
-                .map(|(id, score)| MemoryUsed { id, score })
-                .collect(),
-            ..Whole::default()
-        };
+        let shown = prompt.used.into_iter();
+        whole.done.used = shown.map(|(id, score)| MemoryUsed { id, score }).collect();
         for round in 0..=TOOL_ROUNDS_MAX {
             draft.part(on_text);
             let reply = mind
@@ -166,7 +160,7 @@ impl Dialogue {
             }
             let mut results = Vec::with_capacity(reply.calls.len());
             for call in &reply.calls {
-                results.push(tools.call(call).await);
+                results.push(tools.call(call, &mut whole.done).await);
             }
             if round + 1 == TOOL_ROUNDS_MAX
                 && let Some(last) = results.last_mut()
@@ -179,8 +173,7 @@ impl Dialogue {
             });
             request.messages.push(ChatMessage::ToolResults(results));
         }
-        whole.done = tools.done.into_inner();
-        Ok(whole)
+        Ok(())
     }
 
     /// What is answered when the model fails: the rules' answer when no word has come, else the
@@ -190,26 +183,25 @@ impl Dialogue {
         turn: &Turn,
         draft: &Draft,
         error: VoiceError,
+        whole: &mut Whole,
         on_text: &mut dyn FnMut(&str),
-    ) -> Result<Whole, VoiceError> {
-        let mut whole = Whole {
-            trouble: Some(error),
-            ..Whole::default()
-        };
+    ) -> Result<(), VoiceError> {
+        whole.trouble = Some(error);
         let given = draft.text.borrow().chars().count();
         if given > 0 {
             whole.broke_off_at = Some(given);
             draft.part(on_text);
             draft.say(&replies::model_broke_off(turn.language), on_text);
-            return Ok(whole);
+            return Ok(());
         }
         draft.say(&replies::model_away(turn.language), on_text);
+        whole.done.used.clear();
         if let Some(found) = self.told_from_memory(turn).await? {
             draft.part(on_text);
             draft.say(&found.content, on_text);
-            whole.used = found.used;
+            whole.done.used = found.used;
         }
-        Ok(whole)
+        Ok(())
     }
 
     /// Stores the answer and tells what came of the turn.
@@ -233,7 +225,7 @@ impl Dialogue {
                 true => super::dialogue::PROVIDER.to_owned(),
                 false => whole.provider.clone(),
             },
-            memories_used: whole.used,
+            memories_used: whole.done.used,
             memory_saved: whole.done.saved,
             language: turn.language.code().to_owned(),
             input_tokens: match is_ours {
@@ -415,7 +407,6 @@ impl Dialogue {
 /// What came of all rounds.
 #[derive(Default)]
 struct Whole {
-    used: Vec<MemoryUsed>,
     done: Done,
     input_tokens: u32,
     output_tokens: u32,

@@ -4,7 +4,6 @@
 //! put right. Nothing is removed by a model: forgetting is a dry run, and the person's yes in the
 //! same conversation does it. Results are data, bounded in length.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -42,13 +41,13 @@ pub struct Tools<'a> {
     pub message: Option<&'a str>,
     pub recording: Option<&'a str>,
     pub now: jiff::Zoned,
-    pub done: RefCell<Done>,
 }
 
 /// What was done beside giving results.
 #[derive(Debug, Default)]
 pub struct Done {
     pub saved: Option<MemorySaved>,
+    /// Memories that the model was shown.
     pub used: Vec<MemoryUsed>,
     /// Memories that the next yes removes.
     pub to_forget: Option<Vec<String>>,
@@ -201,8 +200,8 @@ struct Nothing {}
 
 impl Tools<'_> {
     /// Runs one call; an error is a result too, since the model can put it right.
-    pub async fn call(&self, call: &ToolCall) -> ToolResult {
-        let result = self.run(call).await;
+    pub async fn call(&self, call: &ToolCall, done: &mut Done) -> ToolResult {
+        let result = self.run(call, done).await;
         let is_error = result.is_err();
         let mut content = match result {
             Ok(value) => value.to_string(),
@@ -219,12 +218,12 @@ impl Tools<'_> {
         }
     }
 
-    async fn run(&self, call: &ToolCall) -> Result<Value, VoiceError> {
+    async fn run(&self, call: &ToolCall, done: &mut Done) -> Result<Value, VoiceError> {
         match call.name.as_str() {
-            "remember" => self.remember(input(call)?).await,
-            "search_memory" => self.search(input(call)?).await,
+            "remember" => self.remember(input(call)?, done).await,
+            "search_memory" => self.search(input(call)?, done).await,
             "update_memory" => self.update(input(call)?).await,
-            "forget_memory" => self.forget(input(call)?).await,
+            "forget_memory" => self.forget(input(call)?, done).await,
             "set_timer" => self.set_timer(input(call)?).await,
             "set_reminder" => self.set_reminder(input(call)?).await,
             "list_timers" => {
@@ -243,7 +242,7 @@ impl Tools<'_> {
         }
     }
 
-    async fn remember(&self, given: Remember) -> Result<Value, VoiceError> {
+    async fn remember(&self, given: Remember, done: &mut Done) -> Result<Value, VoiceError> {
         self.must_keep()?;
         let source = match self.recording {
             Some(_) => Source::Voice,
@@ -260,11 +259,11 @@ impl Tools<'_> {
         };
         let saved = self.memories.create(memory).await?;
         let answer = json!({ "id": saved.id, "kept": true });
-        self.done.borrow_mut().saved = Some(saved);
+        done.saved = Some(saved);
         Ok(answer)
     }
 
-    async fn search(&self, given: Search) -> Result<Value, VoiceError> {
+    async fn search(&self, given: Search, done: &mut Done) -> Result<Value, VoiceError> {
         let current = MemoryFilter {
             current_only: true,
             ..MemoryFilter::default()
@@ -274,7 +273,6 @@ impl Tools<'_> {
             .memories
             .recall(&given.query, query, current, FOUND_MAX)
             .await?;
-        let mut done = self.done.borrow_mut();
         for hit in found.hits.iter().filter(|hit| hit.fit != Fit::Some) {
             if done.used.iter().all(|used| used.id != hit.id) {
                 done.used.push(MemoryUsed {
@@ -313,7 +311,7 @@ impl Tools<'_> {
         Ok(json!({ "id": given.id, "changed": true }))
     }
 
-    async fn forget(&self, given: ForgetThese) -> Result<Value, VoiceError> {
+    async fn forget(&self, given: ForgetThese, done: &mut Done) -> Result<Value, VoiceError> {
         if given.ids.is_empty() || given.ids.len() > FORGET_MAX {
             return Err(VoiceError::Invalid(format!(
                 "`ids` holds 1 to {FORGET_MAX} ids of memories."
@@ -327,7 +325,7 @@ impl Tools<'_> {
             let content = memory["content"].as_str().unwrap_or_default();
             would_go.push(json!({ "id": id, "content": shortened(content) }));
         }
-        self.done.borrow_mut().to_forget = Some(given.ids);
+        done.to_forget = Some(given.ids);
         Ok(json!({
             "removed": false,
             "would_remove": would_go,

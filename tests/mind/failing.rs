@@ -168,3 +168,22 @@ fn an_answer_cut_anywhere_is_whole_or_told_and_never_lost() {
         "cuts={cuts} told={told} whole={whole}"
     );
 }
+
+#[test]
+fn what_a_tool_has_done_is_told_though_the_model_fails_afterwards() {
+    let rig = Rig::new(Kind::Anthropic);
+    let running = rig.home.serve();
+    let keeps = json!({ "content": "The boiler was serviced in May" });
+    rig.provider.replies(Reply::call("remember", keeps));
+    for fault in [
+        Fault::Delay(std::time::Duration::ZERO),
+        Fault::Status(400, None),
+    ] {
+        rig.provider.fail_once(Route::Messages, fault);
+    }
+    let answer = chat(&running, "The boiler was serviced in May, just so you know");
+    assert_eq!(answer["notice"]["code"], "AI_ERROR", "{answer}");
+    assert!(answer["memory_saved"]["id"].is_string(), "{answer}");
+    let found = running.get("/api/v1/memories/search?q=boiler").json();
+    assert_eq!(found["data"]["total"], 1, "{found}");
+}
