@@ -28,6 +28,7 @@ pub mod interfaces;
 mod json;
 mod listener;
 pub mod memory;
+pub mod multipart;
 pub mod openapi;
 pub mod rate;
 pub mod request;

@@ -136,7 +136,7 @@ impl BodyReader {
         Ok(body)
     }
 
-    fn grow(&mut self, body: &mut Vec<u8>, capacity: usize) -> Result<(), HttpError> {
+    pub(super) fn grow(&mut self, body: &mut Vec<u8>, capacity: usize) -> Result<(), HttpError> {
         let more = capacity.saturating_sub(body.capacity());
         if !self.budget.take(more) {
             return Err(HttpError::busy(
@@ -215,7 +215,7 @@ fn refuse_declared(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u64>, H
     }
 }
 
-fn too_large(bytes_max: u64) -> HttpError {
+pub(super) fn too_large(bytes_max: u64) -> HttpError {
     HttpError::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "PAYLOAD_TOO_LARGE",

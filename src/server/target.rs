@@ -78,7 +78,7 @@ pub fn parse_query(raw: &str) -> Result<Vec<(String, String)>, TargetError> {
     Ok(pairs)
 }
 
-fn percent_decode(text: &str, plus_is_space: bool) -> Result<String, TargetError> {
+pub(super) fn percent_decode(text: &str, plus_is_space: bool) -> Result<String, TargetError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
