@@ -32,6 +32,8 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 // One multipart/form-data body; 400.
 pub const MULTIPART_PARTS_MAX: usize = 32;
 pub const MULTIPART_HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Of a field that is no file; 413.
+pub const MULTIPART_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Of a field's and a file's name.
 pub const MULTIPART_NAME_CHARS_MAX: usize = 255;
 /// Text before the first boundary, which nobody reads.
@@ -379,6 +381,13 @@ pub const SYNTHESIZE_CHARS_MAX: usize = 2_000;
 pub const DECODE_ON_LOOP_BYTES_MAX: usize = 64 * 1024;
 /// Sound being decoded at a time; one more is answered 503.
 pub const DECODES_MAX: usize = 4;
+/// Sound made for `/api/tts` that waits to be fetched; the oldest goes first.
+pub const OLDER_SOUND_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Sessions that `/api/sessions` lists, and the last messages shown of each.
+pub const OLDER_SESSIONS_MAX: usize = 100;
+pub const OLDER_SESSION_MESSAGES_MAX: usize = 20;
+/// Samples of handed in sound that wait for an engine, all together; one more is answered 503.
+pub const DECODED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Streams of compressed sound being decoded at a time, each on a thread; one more is "busy".
 pub const STREAM_DECODES_MAX: usize = 16;
 /// Bytes pushed into a decoder of a stream and not yet taken by it; more is refused.
@@ -393,6 +402,8 @@ pub const DECODE_WORK_MAX: Duration = Duration::from_secs(10);
 pub const DECODE_STACK_BYTES: usize = 1024 * 1024;
 /// Sound of a client that waits for the listener; more ends the listening with an error.
 pub const CLIENT_SOUND_BUFFERED: Duration = Duration::from_secs(10);
+/// Frames of compressed sound of a client that wait for its decoder; more ends the listening.
+pub const CLIENT_CODED_FRAMES_MAX: usize = 64;
 /// Text of one `/ws` message; close 1009.
 pub const VOICE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// What one `/ws` client may have unread; then close 1013.

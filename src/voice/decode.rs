@@ -1,57 +1,93 @@
-//! Sound that clients hand in whole: WAV into samples at the speech rate, off the loop when large.
+//! Sound that clients hand in whole, of any kind, into samples at the speech rate.
+//!
+//! Small WAV is decoded on the loop, everything else on a thread; the number of those, and the
+//! samples that wait for an engine together, are bounded.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::audio::wav::{self, WavError};
-use crate::limits::{DECODE_ON_LOOP_BYTES_MAX, DECODES_MAX, NOTE_MAX, THREAD_STACK_BYTES};
+use super::dialogue::VoiceError;
+use crate::audio::decode::{DecodeError as SoundError, SoundFormat, speech_of};
+use crate::limits::{
+    DECODE_ON_LOOP_BYTES_MAX, DECODE_STACK_BYTES, DECODED_BYTES_MAX, DECODES_MAX, NOTE_MAX,
+};
+use crate::server::{HttpError, StatusCode};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// No valid base64.
     Base64,
-    /// No WAV, or a kind of it that is not understood.
-    Unsupported(String),
-    TooLong(Duration),
+    Sound(SoundError),
     /// Others are being decoded.
     Busy,
 }
 
-impl std::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            DecodeError::Base64 => f.write_str("the sound is not valid base64"),
-            DecodeError::Unsupported(what) => {
-                write!(
-                    f,
-                    "only WAV is understood ({what}); send PCM of 16 bits as WAV"
-                )
+/// Sound as it came in.
+pub struct Source {
+    coded: Coded,
+    /// What the sender calls it.
+    claimed: Option<SoundFormat>,
+}
+
+enum Coded {
+    Bytes(Bytes),
+    Base64(String),
+}
+
+/// Sound as it came in, and what is to be heard in it.
+pub struct Decoded {
+    pub samples: Vec<i16>,
+    pub bytes: Bytes,
+    pub format: SoundFormat,
+    _held: Held,
+}
+
+impl Source {
+    pub fn bytes(bytes: impl Into<Bytes>, claimed: Option<SoundFormat>) -> Source {
+        Source {
+            coded: Coded::Bytes(bytes.into()),
+            claimed,
+        }
+    }
+
+    /// Base64, also as a `data:` URL.
+    pub fn base64(text: String) -> Source {
+        let url = text
+            .strip_prefix("data:")
+            .and_then(|rest| rest.split_once(";base64,"));
+        let (claimed, text) = match url {
+            Some((claimed, data)) => (SoundFormat::of_type(claimed), data.to_string()),
+            None => (None, text),
+        };
+        Source {
+            coded: Coded::Base64(text),
+            claimed,
+        }
+    }
+
+    fn is_light(&self) -> bool {
+        match &self.coded {
+            Coded::Bytes(bytes) => {
+                bytes.len() <= DECODE_ON_LOOP_BYTES_MAX
+                    && matches!(SoundFormat::sniff(bytes), Some(SoundFormat::Wav) | None)
             }
-            DecodeError::TooLong(max) => write!(f, "the sound is longer than {} s", max.as_secs()),
-            DecodeError::Busy => f.write_str("other sound is being decoded; try again in a moment"),
+            // Its first letters are the mark of a WAV.
+            Coded::Base64(text) => {
+                text.len() <= DECODE_ON_LOOP_BYTES_MAX && text.trim_start().starts_with("UklGR")
+            }
         }
     }
 }
 
-/// Sound as it came in.
-pub enum Source {
-    Wav(Vec<u8>),
-    Base64(String),
-}
-
-static DECODING: AtomicUsize = AtomicUsize::new(0);
-
-/// Mono samples at the speech rate.
-pub async fn decode(source: Source) -> Result<Vec<i16>, DecodeError> {
-    let bytes = match &source {
-        Source::Wav(bytes) => bytes.len(),
-        Source::Base64(text) => text.len(),
-    };
-    if bytes <= DECODE_ON_LOOP_BYTES_MAX {
+/// Mono samples at the speech rate, and the sound as it was.
+pub async fn decode(source: Source) -> Result<Decoded, DecodeError> {
+    if source.is_light() {
         return decode_here(source);
     }
     let place = Place::take().ok_or(DecodeError::Busy)?;
@@ -62,10 +98,41 @@ pub async fn decode(source: Source) -> Result<Vec<i16>, DecodeError> {
     };
     let thread = std::thread::Builder::new()
         .name(String::from("decode"))
-        .stack_size(THREAD_STACK_BYTES);
+        .stack_size(DECODE_STACK_BYTES);
     thread.spawn(work).map_err(|_| DecodeError::Busy)?;
     decoded.await.map_err(|_| DecodeError::Busy)?
 }
+
+fn decode_here(source: Source) -> Result<Decoded, DecodeError> {
+    let bytes = match source.coded {
+        Coded::Bytes(bytes) => bytes,
+        Coded::Base64(text) => read_base64(text)?.into(),
+    };
+    let claimed = source.claimed;
+    let samples = speech_of(&bytes, claimed, NOTE_MAX).map_err(DecodeError::Sound)?;
+    let held = Held::take(samples.len() * 2).ok_or(DecodeError::Busy)?;
+    Ok(Decoded {
+        format: SoundFormat::sniff(&bytes)
+            .or(claimed)
+            .unwrap_or(SoundFormat::Pcm),
+        samples,
+        bytes,
+        _held: held,
+    })
+}
+
+/// The standard alphabet; line breaks are read over, and the padding may be left out.
+pub fn read_base64(mut text: String) -> Result<Vec<u8>, DecodeError> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &ALPHABET,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    text.retain(|c| !c.is_ascii_whitespace());
+    LENIENT.decode(text).map_err(|_| DecodeError::Base64)
+}
+
+static DECODING: AtomicUsize = AtomicUsize::new(0);
+static DECODED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Held by the thread at work, whether or not anybody still waits for it.
 struct Place;
@@ -74,7 +141,7 @@ impl Place {
     fn take() -> Option<Place> {
         let enter = |busy: usize| (busy < DECODES_MAX).then_some(busy + 1);
         let entered = DECODING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
-        entered.is_ok().then(|| Place)
+        entered.is_ok().then_some(Place)
     }
 }
 
@@ -84,15 +151,99 @@ impl Drop for Place {
     }
 }
 
-fn decode_here(source: Source) -> Result<Vec<i16>, DecodeError> {
-    let bytes = match source {
-        Source::Wav(bytes) => bytes,
-        Source::Base64(text) => STANDARD
-            .decode(text.trim().as_bytes())
-            .map_err(|_| DecodeError::Base64)?,
-    };
-    wav::decode_speech(&bytes, NOTE_MAX).map_err(|error| match error {
-        WavError::TooLong { max } => DecodeError::TooLong(max),
-        other => DecodeError::Unsupported(other.to_string()),
-    })
+/// So many bytes of samples, of all that wait together.
+struct Held(usize);
+
+impl Held {
+    fn take(bytes: usize) -> Option<Held> {
+        let enter = |held: usize| (held + bytes <= DECODED_BYTES_MAX).then_some(held + bytes);
+        let entered = DECODED_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
+        entered.is_ok().then_some(Held(bytes))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        DECODED_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DecodeError::Base64 => f.write_str("the sound is not valid base64"),
+            DecodeError::Sound(error) => error.fmt(f),
+            DecodeError::Busy => SoundError::Busy.fmt(f),
+        }
+    }
+}
+
+impl From<DecodeError> for HttpError {
+    fn from(error: DecodeError) -> HttpError {
+        let message = error.to_string();
+        let new = |status, code| HttpError::new(status, code, message.clone());
+        match error {
+            DecodeError::Base64 => HttpError::invalid(format!("audio: {message}")),
+            DecodeError::Sound(SoundError::TooLong { .. }) => {
+                new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE")
+            }
+            DecodeError::Busy | DecodeError::Sound(SoundError::Busy) => HttpError::busy(message, 1),
+            DecodeError::Sound(_) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_AUDIO"),
+        }
+    }
+}
+
+impl From<DecodeError> for VoiceError {
+    fn from(error: DecodeError) -> VoiceError {
+        VoiceError::Invalid(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::wav;
+
+    fn run(source: Source) -> Result<Decoded, DecodeError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(decode(source))
+    }
+
+    #[test]
+    fn base64_comes_with_line_breaks_without_padding_and_as_a_url() {
+        let wav = wav::encode(&[1, 2, 3, 4], 16_000);
+        let text = base64::engine::general_purpose::STANDARD.encode(&wav);
+        let broken = format!("{}\r\n{}", &text[..20], &text[20..]);
+        let bare = text.trim_end_matches('=').to_string();
+        for given in [
+            text.clone(),
+            broken,
+            bare,
+            format!("data:audio/mpeg;base64,{text}"),
+        ] {
+            let decoded = run(Source::base64(given)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(decoded.samples, [1, 2, 3, 4]);
+            assert_eq!(
+                (decoded.format, &decoded.bytes[..]),
+                (SoundFormat::Wav, &wav[..])
+            );
+        }
+        assert_eq!(
+            run(Source::base64("not base64!".into())).err(),
+            Some(DecodeError::Base64)
+        );
+    }
+
+    #[test]
+    fn what_is_held_together_is_bounded_and_given_back() {
+        let half = DECODED_BYTES_MAX / 2;
+        for _ in 0..4 {
+            let first = Held::take(half).expect("room");
+            assert!(Held::take(half + 2).is_none());
+            drop(first);
+        }
+        assert!(Held::take(half + 2).is_some());
+    }
 }

@@ -180,6 +180,8 @@ impl Voice {
     pub fn routes(self: &Rc<Self>, router: &mut Router) {
         let speaker = Rc::new(self.device.clone());
         api::routes(router, &self.dialogue, Some(speaker));
+        api::speech::routes(router, self);
+        api::older::routes(router, self);
         device_api::routes(router, self);
         queue::routes(router, &self.queue);
         filing::routes(router, &self.filing);

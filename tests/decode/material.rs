@@ -242,3 +242,28 @@ fn correlation(a: &[i16], b: &[i16]) -> f64 {
     }
     ab / (aa * bb).sqrt().max(1.0)
 }
+
+/// Writes what no tool makes as seeds for the fuzz target: run it after a change of `mux`.
+#[test]
+#[ignore = "writes into fuzz/seeds"]
+fn seeds_of_containers_are_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let short = &material().source[4_000..12_000];
+    let adts = mux::adts_of(&folder.path().join("aac"), short);
+    let wav = folder.path().join("short.wav");
+    std::fs::write(&wav, wav::encode(short, 16_000)).expect("a file");
+    let opus = folder.path().join("short.opus");
+    let wav = wav.to_str().expect("a path");
+    tool("opusenc", &["--quiet", "--bitrate", "12", wav], &opus);
+    let packets = mux::ogg_packets(&std::fs::read(opus).expect("Opus"));
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/decode");
+    for (name, bytes) in [
+        ("aac", adts.clone()),
+        ("m4a", mux::mp4(&adts, mux::Layout::TableFirst)),
+        ("m4a_last", mux::mp4(&adts, mux::Layout::TableLast)),
+        ("m4a_parts", mux::mp4(&adts, mux::Layout::Fragmented)),
+        ("webm", mux::webm(&packets)),
+    ] {
+        std::fs::write(seeds.join(name), [&[9], &bytes[..]].concat()).expect("a seed");
+    }
+}

@@ -217,7 +217,7 @@ fn filter(request: &Request) -> Result<MemoryFilter, HttpError> {
     })
 }
 
-fn words(name: &str, text: &str) -> Result<Query, HttpError> {
+pub(super) fn words(name: &str, text: &str) -> Result<Query, HttpError> {
     if text.trim().is_empty() {
         return Err(invalid(format!("`{name}` must not be empty.")));
     }

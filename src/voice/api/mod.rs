@@ -9,6 +9,9 @@ mod conversations;
 mod filing;
 mod input;
 mod memories;
+pub(in crate::voice) mod older;
+pub(in crate::voice) mod sound_in;
+pub(in crate::voice) mod speech;
 mod tags;
 mod timers;
 

@@ -23,9 +23,12 @@ const FRAMES_A_TURN: u32 = 32;
 pub struct Incoming {
     samples: RefCell<VecDeque<i16>>,
     resampler: RefCell<Option<Resampler>>,
+    /// Of the samples that come now.
+    rate_hz: Cell<u32>,
     ended: Cell<bool>,
     overrun: Cell<bool>,
     changed: Notify,
+    taken: Notify,
     barge_in: RefCell<BargeIn>,
 }
 
@@ -40,9 +43,11 @@ impl Incoming {
         Incoming {
             samples: RefCell::default(),
             resampler: RefCell::default(),
+            rate_hz: Cell::new(SPEECH_RATE_HZ),
             ended: Cell::new(true),
             overrun: Cell::new(false),
             changed: Notify::new(),
+            taken: Notify::new(),
             barge_in: RefCell::new(BargeIn {
                 vad: Vad::new(),
                 rest: Vec::new(),
@@ -54,9 +59,7 @@ impl Incoming {
     /// Sound of a new utterance comes, at `rate_hz`.
     pub fn begin(&self, rate_hz: u32) {
         self.samples.borrow_mut().clear();
-        let other_rate = rate_hz != SPEECH_RATE_HZ;
-        let resampler = other_rate.then(|| Resampler::new(rate_hz, SPEECH_RATE_HZ));
-        *self.resampler.borrow_mut() = resampler;
+        self.set_rate(rate_hz);
         self.ended.set(false);
         self.overrun.set(false);
     }
@@ -64,7 +67,15 @@ impl Incoming {
     /// Takes s16le sound; what comes faster than it is heard by far ends the listening.
     pub fn push(&self, bytes: &[u8]) {
         let (pairs, _) = bytes.as_chunks::<2>();
-        let mut fresh: Vec<i16> = pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+        let fresh = pairs.iter().map(|pair| i16::from_le_bytes(*pair));
+        self.push_samples(fresh.collect(), self.rate_hz.get());
+    }
+
+    /// The same as samples, whose rate may change.
+    pub fn push_samples(&self, mut fresh: Vec<i16>, rate_hz: u32) {
+        if rate_hz != self.rate_hz.get() {
+            self.set_rate(rate_hz);
+        }
         if let Some(resampler) = &mut *self.resampler.borrow_mut() {
             let given = std::mem::take(&mut fresh);
             resampler.process(&given, &mut fresh);
@@ -79,6 +90,21 @@ impl Incoming {
         self.changed.notify_one();
     }
 
+    /// Resolves when the listener has taken most of what came, or nobody listens any more.
+    pub async fn room(&self) {
+        let bound = CLIENT_SOUND_BUFFERED.as_secs() as usize * SPEECH_RATE_HZ as usize / 2;
+        while self.samples.borrow().len() > bound && !self.ended.get() {
+            self.taken.notified().await;
+        }
+    }
+
+    fn set_rate(&self, rate_hz: u32) {
+        let other_rate = rate_hz != SPEECH_RATE_HZ;
+        let resampler = other_rate.then(|| Resampler::new(rate_hz, SPEECH_RATE_HZ));
+        *self.resampler.borrow_mut() = resampler;
+        self.rate_hz.set(rate_hz);
+    }
+
     /// What came last belongs to the next listening.
     pub fn reopen(&self) {
         self.ended.set(false);
@@ -89,6 +115,7 @@ impl Incoming {
     pub fn end(&self) {
         self.ended.set(true);
         self.changed.notify_one();
+        self.taken.notify_one();
     }
 
     /// Whether a stream is open.
@@ -172,6 +199,7 @@ impl StreamEar {
         for (slot, sample) in frame.iter_mut().zip(samples.drain(..count)) {
             *slot = sample;
         }
+        self.incoming.taken.notify_one();
         Some(frame)
     }
 }

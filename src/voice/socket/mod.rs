@@ -6,6 +6,7 @@
 //!
 //! Bad frames get an error in the dialect spoken; nothing a client sends ends more than its socket.
 
+mod coded;
 mod follow;
 mod incoming;
 mod mouth;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use super::api::older::conversation_of;
 use super::session::Room;
 use crate::bus::Bus;
 use crate::limits::{VOICE_QUEUE_BYTES_MAX, VOICE_QUEUE_MESSAGES_MAX, VOICE_TEXT_BYTES_MAX};
@@ -71,11 +73,17 @@ impl Sockets {
                 };
                 let key = RateKey::of(request.caller.device.as_ref(), request.head.client);
                 async move {
+                    let session = request.query("session_id").unwrap_or_default();
+                    let conversation = conversation_of(&shared.room.dialogue, &session).await?;
                     upgrade(request, options, move |socket| {
                         shared.open.set(shared.open.get() + 1);
                         Client {
                             link: Rc::new(Link::new(socket.clone())),
-                            door: Rc::new(Door { shared, key }),
+                            door: Rc::new(Door {
+                                shared,
+                                key,
+                                conversation,
+                            }),
                             dialect: Dialect::Undecided,
                         }
                     })
@@ -89,6 +97,8 @@ impl Sockets {
 pub(super) struct Door {
     shared: Rc<Shared>,
     key: RateKey,
+    /// Of the query's `session_id`, which the older dialects use.
+    conversation: Option<String>,
 }
 
 impl Door {

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::coded::{self, Coded};
 use super::follow::{Following, follow, unknown};
 use super::incoming::{Incoming, StreamEar};
 use super::mouth::NativeMouth;
 use super::wire::{
-    self, AudioStart, Command, EndedBy, FRAME_MS_MAX, FRAME_MS_MIN, Hello, Order, Place, Reason,
-    Speak,
+    self, AudioStart, Command, EndedBy, FRAME_MS_MAX, FRAME_MS_MIN, GAP_MS_MAX, Hello, Order,
+    Place, Reason, Speak,
 };
 use super::{Door, Link, orders, pong};
+use crate::audio::decode::SoundFormat;
 use crate::clock::Clock;
 use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX, VOICE_RESUME_MAX};
 use crate::server::websocket::Message;
@@ -36,11 +38,12 @@ pub(super) struct Native {
 }
 
 /// The microphone stream of the client.
-#[derive(Clone, Copy)]
 struct Stream {
     id: u16,
     rate_hz: u32,
     order: Order,
+    /// Where the sound is compressed.
+    coded: Option<Coded>,
 }
 
 /// A conversation without its socket.
@@ -219,9 +222,12 @@ impl Native {
     }
 
     fn audio_start(&mut self, start: AudioStart) -> Result<(), VoiceError> {
-        if start.format != "s16le" || !(8_000..=48_000).contains(&start.rate) {
+        let format = coded::format_of(&start.format);
+        let plain = start.format == "s16le" && (8_000..=48_000).contains(&start.rate);
+        if !plain && format.is_none() {
             return Err(VoiceError::Invalid(format!(
-                "format and rate: s16le at 8000 to 48000 Hz is understood, {} at {} was sent",
+                "format and rate: s16le at 8000 to 48000 Hz, webm_opus, ogg_opus, mp4_aac and wav \
+                 are understood, {} at {} was sent",
                 start.format, start.rate
             )));
         }
@@ -235,6 +241,7 @@ impl Native {
             id: start.stream,
             rate_hz: start.rate,
             order: Order::new(),
+            coded: format.map(|format| self.decode(format)),
         });
         self.port.stream.set(start.stream);
         self.port.barging.set(true);
@@ -252,15 +259,20 @@ impl Native {
     }
 
     fn audio_end(&mut self, stream: u16, cancel: bool) -> Result<(), VoiceError> {
-        if self.stream.is_none_or(|open| open.id != stream) {
+        if self.stream.as_ref().is_none_or(|open| open.id != stream) {
             return Ok(());
         }
-        self.stream = None;
+        let stream = self.stream.take();
         if cancel {
             return self.session.event(Event::Interrupt);
         }
-        self.port.incoming.end();
-        Ok(())
+        match stream.and_then(|stream| stream.coded) {
+            Some(coded) => coded.end(),
+            None => {
+                self.port.incoming.end();
+                Ok(())
+            }
+        }
     }
 
     fn sound(&mut self, bytes: &[u8]) -> Result<(), VoiceError> {
@@ -269,7 +281,26 @@ impl Native {
         let Some(stream) = self.stream.as_mut().filter(|open| open.id == frame.stream) else {
             return Ok(());
         };
-        let ms = frame.payload.len() as u64 / 2 * 1000 / u64::from(stream.rate_hz);
+        if let Some(coded) = &stream.coded {
+            let placed = match stream.order.place(frame.seq, GAP_MS_MAX + 1) {
+                Place::Old => Ok(()),
+                Place::Next { .. } => coded.push(frame.payload),
+                Place::Gap => Err(VoiceError::Invalid(String::from(
+                    "seq: a part of the sound was lost; begin a new stream",
+                ))),
+            };
+            if placed.is_err() {
+                self.stream = None;
+                self.session.event(Event::Interrupt)?;
+            } else if frame.last {
+                return self.audio_end(frame.stream, false);
+            }
+            return placed;
+        }
+        let payload = frame
+            .samples()
+            .map_err(|error| VoiceError::Invalid(error.to_string()))?;
+        let ms = payload.len() as u64 / 2 * 1000 / u64::from(stream.rate_hz);
         if ms > FRAME_MS_MAX || ms < FRAME_MS_MIN && !frame.last {
             return Err(VoiceError::Invalid(format!(
                 "a sound frame holds {FRAME_MS_MIN} to {FRAME_MS_MAX} ms, {ms} ms came"
@@ -286,15 +317,27 @@ impl Native {
             }
             Place::Next { lost } => {
                 for _ in 0..lost {
-                    self.take(&vec![0; frame.payload.len()])?;
+                    self.take(&vec![0; payload.len()])?;
                 }
-                self.take(frame.payload)?;
+                self.take(payload)?;
             }
         }
         if frame.last {
             return self.audio_end(frame.stream, false);
         }
         Ok(())
+    }
+
+    /// Compressed sound for the listener; what cannot be decoded ends the listening.
+    fn decode(&self, format: SoundFormat) -> Coded {
+        let (port, session) = (Rc::clone(&self.port), self.session.downgrade());
+        Coded::start(format, &self.port.incoming, move |error| {
+            port.error(None, &error);
+            if let Some(session) = session.upgrade() {
+                // A session that has ended listens no more.
+                let _ = session.event(Event::Interrupt);
+            }
+        })
     }
 
     /// Sound for the listener, or, while the answer is spoken, somebody speaking into it.

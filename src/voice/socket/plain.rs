@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::incoming::{Incoming, StreamEar};
 use super::{Door, Link, pong};
+use crate::audio::decode::SoundFormat;
 use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::limits::{VOICE_WHOLE_SOUND_MAX, WS_COMMANDS_MAX};
 use crate::server::websocket::{Frame, Message};
@@ -66,6 +67,7 @@ impl Plain {
             style,
             incoming: Rc::new(Incoming::new()),
             rate_hz: Cell::new(SPEECH_RATE_HZ),
+            conversation: door.conversation.clone(),
             session: RefCell::default(),
             waiting: RefCell::default(),
             busy: Cell::new(false),
@@ -82,8 +84,8 @@ impl Plain {
 
     pub fn message(&mut self, message: Message<'_>) {
         let result = match message {
-            Message::Binary(bytes) if bytes.starts_with(b"RIFF") => {
-                self.utterance(Source::Wav(bytes.to_vec()))
+            Message::Binary(bytes) if is_file(bytes) => {
+                self.utterance(Source::bytes(bytes.to_vec(), None))
             }
             Message::Binary(bytes) => self.sound(bytes),
             Message::Text(text) if text.trim() == "interrupt" => self.interrupt(),
@@ -101,7 +103,7 @@ impl Plain {
 
     fn said(&mut self, said: Said) -> Result<(), VoiceError> {
         match said {
-            Said::Audio { data } => self.utterance(Source::Base64(data)),
+            Said::Audio { data } => self.utterance(Source::base64(data)),
             Said::Text { data, text } => {
                 let text = data.or(text).ok_or_else(|| {
                     VoiceError::Invalid(String::from("text: the words are missing"))
@@ -112,7 +114,7 @@ impl Plain {
                     &self.session,
                     Ask::Text {
                         text,
-                        manner: manner(speak),
+                        manner: self.port.manner(speak),
                     },
                 )
             }
@@ -152,17 +154,17 @@ impl Plain {
                 return;
             };
             let asked = match decoded {
-                Ok(samples) if samples.is_empty() => {
+                Ok(decoded) if decoded.samples.is_empty() => {
                     Err(VoiceError::Invalid(String::from("the sound is empty")))
                 }
-                Ok(samples) => port.ask(
+                Ok(decoded) => port.ask(
                     &session,
                     Ask::Utterance {
-                        samples,
-                        manner: manner(true),
+                        samples: decoded.samples,
+                        manner: port.manner(true),
                     },
                 ),
-                Err(error) => Err(VoiceError::Invalid(error.to_string())),
+                Err(error) => Err(error.into()),
             };
             if let Err(error) = asked {
                 port.error(&error);
@@ -180,7 +182,7 @@ impl Plain {
                 self.port.incoming.push(bytes);
                 self.session.ask(Ask::Listen {
                     ends: Ends::BySilence,
-                    manner: manner(true),
+                    manner: self.port.manner(true),
                 })
             }
             Phase::Idle | Phase::Error { .. } | Phase::Listening { .. } => {
@@ -192,11 +194,13 @@ impl Plain {
     }
 }
 
-fn manner(speak: bool) -> Manner {
-    Manner {
-        speak,
-        ..Manner::default()
-    }
+/// A whole file; what only looks like a frame of MP3 or AAC may be samples.
+fn is_file(bytes: &[u8]) -> bool {
+    use SoundFormat::{Flac, Mp4, Ogg, Wav, WebM};
+    matches!(
+        SoundFormat::sniff(bytes),
+        Some(Wav | Flac | Ogg | WebM | Mp4)
+    )
 }
 
 pub(super) struct PlainPort {
@@ -204,6 +208,7 @@ pub(super) struct PlainPort {
     style: Style,
     incoming: Rc<Incoming>,
     rate_hz: Cell<u32>,
+    conversation: Option<String>,
     session: RefCell<Option<WeakSession>>,
     /// Whole messages are answered one after the other.
     waiting: RefCell<VecDeque<Ask>>,
@@ -211,6 +216,14 @@ pub(super) struct PlainPort {
 }
 
 impl PlainPort {
+    fn manner(&self, speak: bool) -> Manner {
+        Manner {
+            speak,
+            conversation: self.conversation.clone(),
+            ..Manner::default()
+        }
+    }
+
     fn ask(&self, session: &Session, ask: Ask) -> Result<(), VoiceError> {
         if self.style == Style::Document && self.busy.get() {
             let mut waiting = self.waiting.borrow_mut();

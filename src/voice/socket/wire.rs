@@ -1,7 +1,7 @@
 //! The native dialect's bytes: JSON commands and sound frames into types. Pure; never panics.
 //!
 //! A sound frame is 8 bytes little endian, `u8 kind`, `u8 flags` (bit 0: last), `u16 stream`,
-//! `u32 seq`, then s16le samples.
+//! `u32 seq`, then s16le samples, or bytes of the format that `audio_start` named.
 
 use serde::Deserialize;
 
@@ -171,8 +171,19 @@ pub struct SoundFrame<'a> {
     pub stream: u16,
     pub seq: u32,
     pub last: bool,
-    /// Whole samples, s16le.
+    /// s16le, or what the stream's format says.
     pub payload: &'a [u8],
+}
+
+impl<'a> SoundFrame<'a> {
+    /// The payload as whole samples.
+    pub fn samples(&self) -> Result<&'a [u8], WireError> {
+        if self.payload.len().is_multiple_of(2) {
+            Ok(self.payload)
+        } else {
+            Err(WireError::Odd(self.payload.len()))
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,9 +228,6 @@ pub fn parse_sound_frame(bytes: &[u8]) -> Result<SoundFrame<'_>, WireError> {
     let [kind, flags, stream_low, stream_high, seq @ ..] = *head;
     if kind != KIND_MICROPHONE {
         return Err(WireError::Kind(kind));
-    }
-    if !payload.len().is_multiple_of(2) {
-        return Err(WireError::Odd(payload.len()));
     }
     Ok(SoundFrame {
         stream: u16::from_le_bytes([stream_low, stream_high]),
@@ -340,7 +348,8 @@ mod tests {
         assert_eq!(parse_sound_frame(&frame), Ok(expected));
         assert_eq!(parse_sound_frame(&frame[..7]), Err(WireError::Short(7)));
         assert_eq!(parse_sound_frame(&[2; 10]), Err(WireError::Kind(2)));
-        assert_eq!(parse_sound_frame(&frame[..9]), Err(WireError::Odd(1)));
+        let half = parse_sound_frame(&frame[..9]).expect("a frame");
+        assert_eq!(half.samples(), Err(WireError::Odd(1)));
         assert_eq!(speaker_head(true, 0x0102, 3), [2, 1, 2, 1, 3, 0, 0, 0]);
     }
 

@@ -1,0 +1,13 @@
+//! Speech over HTTP and `/ws` in every format and dialect, against the running program with the
+//! engines of this machine, called by curl as people do.
+
+#[path = "../support/alsa.rs"]
+#[allow(dead_code, reason = "shared with the sound tests")]
+mod alsa;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod caller;
+mod native;
+mod older;
+mod transcribe;
