@@ -195,7 +195,7 @@ pub const DOCS: &[Doc] = &[
     Doc::post("/api/v1/synthesize", "Text to sound")
         .details("With `Accept: audio/*` the sound itself is the answer. A voice that cannot make the format asked for answers WAV and says so in `format`.")
         .takes(&[(JSON, "{ text: text(1..2000), language?: text|null, voice?: text|null, model?: text|null, response_format?: 'mp3'|'opus'|'aac'|'wav'|'flac'|'pcm'|null }")])
-        .answers(&[(JSON, "data { audio: base64, format: text, duration: number }"), ("audio/*", "")])
+        .answers(&[(JSON, "data { audio: base64, format: text, duration: number }"), ("audio/wav", ""), ("audio/pcm", "")])
         .errors(&["TTS_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/synthesize").with(r#"{"text":"Good morning."}"#), Try("/api/v1/synthesize").with(r#"{"text":""}"#).status(400)]),
     Doc::post("/api/v1/voice", "A whole spoken turn in one call: heard, kept, answered")
@@ -228,52 +228,62 @@ pub const DOCS: &[Doc] = &[
 
     // The dialect of the first server.
     Doc::post("/api/stt", "Sound to text, in the older dialect")
-        .takes(&[("multipart/form-data", "")])
+        .takes(&[("multipart/form-data", ""), (JSON, "{ audio: base64 }")])
         .answers(&[(JSON, "{ success: bool, result: [text] }")])
         .errors(&["PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
-        .examples(&[]),
+        .errors_as("OlderError")
+        .examples(&[Try("/api/stt").with(r#"{"audio":"AAAA"}"#).status(415)]),
     Doc::get("/api/tts", "Text to a sound that can be fetched, in the older dialect")
         .query("text: text, per?: text, spd?: text, pit?: text # read over\n vol?: int(0..15) # 5 leaves the voice as it is\n session_id?: text")
         .answers(&[(JSON, "{ success: bool, audio_url: text, session_id: text }")])
         .errors(&["TTS_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
+        .errors_as("OlderError")
         .examples(&[Try("/api/tts?text=Good%20morning"), Try("/api/tts").status(400)]),
     Doc::get("/api/audio/{file}", "A sound that `/api/tts` made")
         .answers(&[("audio/wav", "")])
         .errors(&["NOT_FOUND"])
+        .errors_as("OlderError")
         .examples(&[Try("/api/audio/nothing.wav").status(404)]),
     Doc::post("/api/chat", "One question, one answer, in the older dialect")
         .takes(&[(JSON, "{ message: text, session_id?: text|null # any name of a session\n }")])
         .answers(&[(JSON, "{ success: bool, reply: text, session_id: text }")])
         .errors(&["AI_ERROR", "PROVIDER_TIMEOUT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .errors_as("OlderError")
         .examples(&[Try("/api/chat").with(r#"{"message":"hello","session_id":"session_1"}"#)]),
     Doc::post("/api/knowledge/record", "Keep a text or what is said in a sound, in the older dialect")
         .takes(&[("multipart/form-data", ""), (JSON, "{ text?: text|null, audio?: base64|null, session_id?: text|null, auto_organize?: bool|null }")])
         .answers(&[(JSON, "{ success: bool, knowledge: Knowledge }")])
         .errors(&["PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE", "DATABASE_ERROR", "STORAGE_FULL"])
+        .errors_as("OlderError")
         .examples(&[Try("/api/knowledge/record").with(r#"{"text":"The box is in the hall"}"#), Try("/api/knowledge/record").with("{}").status(400)]),
     Doc::get("/api/knowledge/list", "The newest memories, in the older dialect")
         .query("category?: text")
         .answers(&[(JSON, "{ success: bool, knowledges: [Knowledge] }")])
         .errors(STORE)
+        .errors_as("OlderError")
         .examples(&[Try("/api/knowledge/list")]),
     Doc::post("/api/knowledge/search", "Search the memories, in the older dialect")
         .takes(&[(JSON, "{ query: text(1..256) }")])
         .answers(&[(JSON, "{ success: bool, knowledges: [Knowledge] }")])
         .errors(STORE)
+        .errors_as("OlderError")
         .examples(&[Try("/api/knowledge/search").with(r#"{"query":"key"}"#)]),
     Doc::get("/api/sessions", "The last conversations and what was said last in them, in the older dialect")
         .answers(&[(JSON, "{ success: bool, count: int, sessions: [Session] }")])
         .errors(STORE)
+        .errors_as("OlderError")
         .examples(&[Try("/api/sessions")]),
     Doc::delete("/api/sessions", "Remove a conversation, in the older dialect")
         .query("session_id: text")
         .answers(&[(JSON, "{ success: bool }")])
         .errors(STORE)
+        .errors_as("OlderError")
         .examples(&[Try("/api/sessions?session_id=nobody")]),
     Doc::get("/api/sessions/get", "One conversation, in the older dialect")
         .query("session_id: text")
         .answers(&[(JSON, "{ success: bool, session: Session }")])
         .errors(ONE)
+        .errors_as("OlderError")
         .examples(&[Try("/api/sessions/get?session_id=nobody").status(404)]),
     Doc::get("/api/v1/debug/stats", "Counts and the times of the last turns")
         .answers(&[(JSON, "data { device: object, audio: AudioStatus, sessions: int, sockets: int, turns: [object], ... }")])
@@ -287,6 +297,7 @@ pub const SHAPES: &[Shape] = &[
         memory_saved: { id: id, title: text, category: text }|null
         action: any # what the answer means for the box: stop, repeat, mute, or a volume
         timing_ms: { total: int, ... }, audio_url?: text|null, ... }"),
+    ("OlderError", "{ success: false, error: text, code: text }"),
     ("Knowledge", "{ id: id, title: text, content: text, summary: text, key_points: [any], category: text, tags: [text], source: text, audio_url: text, session_id: text, created_at: time, updated_at: time, metadata: object }"),
     ("Session", "{ id: id, messages: [{ role: 'user'|'assistant', content: text }], created_at: time, updated_at: time }"),
     ("Conversation", "{ id: id, summary: text, created_at: time, updated_at: time, message_count: int, is_archived: bool }"),

@@ -30,6 +30,8 @@ pub struct Doc {
     answers: &'static [(&'static str, &'static str)],
     errors: &'static [&'static str],
     examples: &'static [Example],
+    /// The shape of its errors.
+    error: &'static str,
 }
 
 /// A call that the tests make.
@@ -81,6 +83,7 @@ impl Doc {
             answers: &[],
             errors: &[],
             examples: &[],
+            error: "Error",
         }
     }
 
@@ -117,6 +120,12 @@ impl Doc {
     /// Codes beyond those that every route of its kind has.
     pub const fn errors(mut self, codes: &'static [&'static str]) -> Doc {
         self.errors = codes;
+        self
+    }
+
+    /// Errors have this shape instead of `Error`.
+    pub const fn errors_as(mut self, shape: &'static str) -> Doc {
+        self.error = shape;
         self
     }
 
@@ -355,7 +364,7 @@ fn responses(doc: &Doc, route: &Route) -> Map<String, Value> {
     for (status, codes) in by_status {
         let answer = json!({
             "description": codes.join(", "),
-            "content": { JSON: { "schema": { "$ref": "#/components/schemas/Error" } } },
+            "content": { JSON: { "schema": { "$ref": format!("#/components/schemas/{}", doc.error) } } },
         });
         responses.entry(status.to_string()).or_insert(answer);
     }
