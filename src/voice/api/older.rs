@@ -211,8 +211,10 @@ async fn record(older: Rc<Older>, mut request: Request) -> Result<Response, Http
     if text.trim().is_empty() {
         return Err(VoiceError::Stt(String::from("nothing was understood in the sound")).into());
     }
+    let organize = form.text("auto_organize").map(|word| word == "true");
     let memory = NewMemory {
         conversation_id,
+        wants_organizing: older.dialogue().memories().wants_organizing(organize),
         ..NewMemory::plain(text, source, older.dialogue().clock().wall())
     };
     let saved = older.dialogue().memories().create(memory).await?;

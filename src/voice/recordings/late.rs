@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::pieces::{cuts_of_file, read_piece};
 use super::{Mode, Recorded, State};
+use crate::audio::decode::SoundFormat;
 use crate::limits::{LISTEN_MAX, PIECE_MAX};
 use crate::store::StoreError;
 use crate::voice::db;
@@ -282,11 +283,13 @@ impl From<LoadError> for Stop {
 /// A file's sound at the speech rate.
 pub(super) async fn load(format: &str, path: PathBuf) -> Result<Vec<i16>, LoadError> {
     let bytes = off_the_loop(move || std::fs::read(path)).await?;
-    let decoded = decode(Source::Wav(bytes)).await;
-    decoded.map_err(|error| match error {
-        DecodeError::Busy => LoadError::Busy(error.to_string()),
-        error => LoadError::Unreadable(format!("{error} (format {format})")),
-    })
+    let decoded = decode(Source::bytes(bytes, SoundFormat::of_type(format))).await;
+    decoded
+        .map(|decoded| decoded.samples)
+        .map_err(|error| match error {
+            DecodeError::Busy => LoadError::Busy(error.to_string()),
+            error => LoadError::Unreadable(format!("{error} (format {format})")),
+        })
 }
 
 /// Reads of a card, on a thread of their own.
