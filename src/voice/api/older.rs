@@ -182,6 +182,7 @@ async fn chat(older: Rc<Older>, mut request: Request) -> Result<Response, HttpEr
         language: None,
         recording: None,
         spoken: false,
+        note: false,
         model: None,
         max_tokens: None,
     };
