@@ -34,7 +34,6 @@ CREATE INDEX recordings_by_state ON recordings (state, created_at);
 CREATE INDEX recordings_with_sound ON recordings (created_at) WHERE file IS NOT NULL;
 
 CREATE INDEX messages_by_recording ON messages (recording_id) WHERE recording_id IS NOT NULL;
-CREATE INDEX memories_by_recording ON memories (recording_id) WHERE recording_id IS NOT NULL;
 
 -- Transcripts of a long memo, piece by piece.
 CREATE TABLE recording_pieces (
