@@ -179,12 +179,7 @@ async fn chat(older: Rc<Older>, mut request: Request) -> Result<Response, HttpEr
         text: body.message,
         conversation: conversation_of(older.dialogue(), &session).await?,
         remember: true,
-        language: None,
-        recording: None,
-        spoken: false,
-        note: false,
-        model: None,
-        max_tokens: None,
+        ..Question::default()
     };
     let answer = older.dialogue().answer(question, &mut |_| {}).await?;
     let session = match session.trim() {
