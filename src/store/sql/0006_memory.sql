@@ -54,4 +54,3 @@ CREATE TABLE summaries (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX memories_by_message ON memories (message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX memories_by_recording ON memories (recording_id) WHERE recording_id IS NOT NULL;
