@@ -451,3 +451,8 @@ pub const EARCON_MAX: Duration = Duration::from_secs(10);
 /// The box thinks aloud after this, and then again and again.
 pub const THINKING_FIRST: Duration = Duration::from_millis(1_500);
 pub const THINKING_EACH: Duration = Duration::from_secs(2);
+
+// Satellites.
+/// Between two tries to reach the box; doubles.
+pub const SATELLITE_RETRY: Duration = Duration::from_secs(1);
+pub const SATELLITE_RETRY_MAX: Duration = Duration::from_secs(30);

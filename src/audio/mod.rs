@@ -234,6 +234,12 @@ impl Audio {
             .store(gain_of(percent).to_bits(), Ordering::Relaxed);
     }
 
+    /// 0..=100, as it was set last.
+    pub fn volume(&self) -> u8 {
+        let gain = f32::from_bits(self.0.gain.load(Ordering::Relaxed));
+        (gain.max(0.0).sqrt() * 100.0).round() as u8
+    }
+
     /// Every device of the sound system, also those that would be refused.
     pub async fn devices(&self) -> Vec<DeviceInfo> {
         self.ask(|reply| Order::Devices { reply })

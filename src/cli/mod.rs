@@ -18,6 +18,7 @@ mod client;
 mod doctor;
 mod memories;
 mod papers;
+mod satellite;
 mod serve;
 mod settings;
 mod sound;
@@ -56,6 +57,8 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         Some(("chat", matches)) => chat::run(&config, matches),
         Some(("listen", matches)) => sound::listen(&config, matches),
         Some(("say", matches)) => sound::say(&config, matches),
+        Some(("satellite", matches)) => satellite::run(&config, matches),
+        Some(("test-audio", matches)) => sound::test_audio(&config, matches),
         Some(("devices", matches)) => sound::devices(&config, matches),
         Some(("remember", matches)) => memories::remember(&config, matches),
         Some(("recall", matches)) => memories::recall(&config, matches),
@@ -101,6 +104,7 @@ pub fn definition() -> Command {
         .subcommand(serve::definition())
         .subcommand(chat::definition())
         .subcommands(sound::definitions())
+        .subcommand(satellite::definition())
         .subcommands(memories::definitions())
         .subcommand(doctor::definition())
         .subcommand(upkeep::pair_definition())

@@ -9,7 +9,7 @@ use crate::audio::{Audio, AudioOptions};
 use crate::config::Config;
 use crate::ops::Registry;
 
-pub fn definitions() -> [Command; 3] {
+pub fn definitions() -> [Command; 4] {
     [
         Command::new("listen")
             .about("Listen once, answer aloud")
@@ -28,6 +28,10 @@ pub fn definitions() -> [Command; 3] {
                     .required(true)
                     .help("What to say; quotes are not needed"),
             )
+            .arg(json_flag()),
+        Command::new("test-audio")
+            .about("Play a tone on the box and tell whether its microphone hears it")
+            .after_help("Examples:\n  magpie test-audio\n  magpie test-audio --json")
             .arg(json_flag()),
         Command::new("devices")
             .about("List the sound cards that AUDIO_INPUT and AUDIO_OUTPUT take")
@@ -48,7 +52,8 @@ pub fn listen(config: &Config, matches: &ArgMatches) -> Result<(), String> {
         return Ok(());
     }
     let said = |field: &str| turn[field].as_str().filter(|text| !text.is_empty());
-    match (said("transcript"), said("answer")) {
+    let answer = turn["answer"]["content"].as_str();
+    match (said("text"), answer) {
         (Some(heard), answer) => {
             print(&format!("You:    {heard}"));
             print(&format!("Magpie: {}", answer.unwrap_or("")));
@@ -67,9 +72,41 @@ pub fn say(config: &Config, matches: &ArgMatches) -> Result<(), String> {
     if matches.get_flag("json") {
         print_json(&turn);
     }
-    match turn["error"].as_str() {
+    match turn["errors"][0]["message"].as_str() {
         Some(error) => Err(error.to_owned()),
         None => Ok(()),
+    }
+}
+
+pub fn test_audio(config: &Config, matches: &ArgMatches) -> Result<(), String> {
+    let client = Client::connect(config)?;
+    let found = client.post("/api/v1/device/beep", &json!({}))?;
+    if matches.get_flag("json") {
+        print_json(&found);
+        return Ok(());
+    }
+    let error = |side: &str| found[side]["error"].as_str().map(str::to_owned);
+    if let Some(error) = error("speaker") {
+        return Err(format!("speaker: {error}"));
+    }
+    print("speaker: the tone was played");
+    if let Some(error) = error("microphone") {
+        return Err(format!("microphone: {error}"));
+    }
+    let level = |name: &str| found["microphone"][name].as_f64().unwrap_or(f64::NAN);
+    print(&format!(
+        "microphone: {:.1} dBFS before the tone, {:.1} dBFS during it",
+        level("quiet_dbfs"),
+        level("tone_dbfs")
+    ));
+    match found["heard"] == true {
+        true => {
+            print("both work");
+            Ok(())
+        }
+        false => Err(String::from(
+            "the microphone does not hear the speaker; turn both up, or look at `magpie devices`",
+        )),
     }
 }
 

@@ -19,6 +19,7 @@ mod connect;
 mod pool;
 mod proxy;
 mod resolve;
+pub mod socket;
 pub mod sse;
 mod stream;
 mod tls;

@@ -97,6 +97,7 @@ impl Device {
             dialogue: parts.room.dialogue.clone(),
             muted: Cell::new(muted),
             mute_held: Cell::new(false),
+            level: Cell::new(None),
             earcons: Rc::new(Earcons::of(parts.room.settings().earcons.as_deref())),
             ears: Rc::default(),
             changes: Rc::default(),
@@ -181,6 +182,15 @@ impl Device {
     /// Whether the microphone's stream is open.
     pub fn hears(&self) -> bool {
         self.port.ears.get() > 0
+    }
+
+    pub fn volume(&self) -> u8 {
+        self.port.audio.volume()
+    }
+
+    /// Loudness in dBFS and voice of the last tenth of a second, while the microphone is open.
+    pub fn level(&self) -> Option<(f32, bool)> {
+        self.port.level.get().filter(|_| self.hears())
     }
 
     /// Told when the state or the microphone has changed.
@@ -277,6 +287,7 @@ struct DevicePort {
     muted: Cell<bool>,
     /// The switch on the box says off.
     mute_held: Cell<bool>,
+    level: Cell<Option<(f32, bool)>>,
     earcons: Rc<Earcons>,
     /// Open microphones.
     ears: Rc<Cell<u32>>,
@@ -299,6 +310,9 @@ impl Port for DevicePort {
 
     fn tell(&self, news: &News<'_>) {
         self.keep_record(news);
+        if let News::Level { rms_db, voiced } = news {
+            self.level.set(Some((*rms_db, *voiced)));
+        }
         if let News::State(state) = news {
             self.changes.notify_one();
             self.think_aloud(state);

@@ -143,6 +143,7 @@ fn stats(voice: &Voice) -> Response {
     data(&json!({
         "device": state_payload(&voice.device.state()),
         "audio": voice.device.audio(),
+        "tasks": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "sessions": voice.sessions(),
         "sockets": voice.sockets.open(),
         "turns": voice.turn_log().last(),

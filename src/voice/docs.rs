@@ -162,7 +162,45 @@ pub const DOCS: &[Doc] = &[
         .errors(STORE)
         .examples(&[Try("/api/v1/private").with(r#"{"private":true}"#), Try("/api/v1/private").with(r#"{"private":false}"#), Try("/api/v1/private").with("{}").status(400)]),
 
+    // Timers, alarms and reminders.
+    Doc::get("/api/v1/timers", "Timers, alarms and reminders: live ones first, soonest first")
+        .query("limit?: int(1..200), offset?: int(0..), state?: 'pending'|'ringing'|'done'|'cancelled'|'missed'")
+        .answers(&[(JSON, "data { timers: [Timer], total: int, limit: int, offset: int }")])
+        .errors(STORE)
+        .examples(&[Try("/api/v1/timers"), Try("/api/v1/timers?state=missed"), Try("/api/v1/timers?state=x").status(400)]),
+    Doc::post("/api/v1/timers", "Set one: `duration` seconds from now, or at the time `due_at`")
+        .details("A span runs on the monotonic clock, a time on the wall clock. `repeat` is the part of RFC 5545 with FREQ DAILY or WEEKLY and BYDAY; it goes with `due_at`.")
+        .takes(&[(JSON, "{ duration?: number|null, due_at?: time|null, kind?: 'timer'|'alarm'|'reminder'|null, label?: text(..200)|null, repeat?: text|null, language?: text|null }")])
+        .status(201)
+        .answers(&[(JSON, "data Timer")])
+        .errors(&["CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/timers").with(r#"{"duration":600,"label":"pasta"}"#), Try("/api/v1/timers").with(r#"{"due_at":"2031-01-01T07:00:00Z","repeat":"FREQ=WEEKLY;BYDAY=MO,FR"}"#), Try("/api/v1/timers").with("{}").status(400)]),
+    Doc::patch("/api/v1/timers/{id}", "Change one, or stop one that rings with `state: done`")
+        .takes(&[(JSON, "{ label?: text(..200)|null, duration?: number|null, due_at?: time|null, repeat?: text|null # empty: once\n state?: 'done'|null }")])
+        .answers(&[(JSON, "data Timer")])
+        .errors(&["NOT_FOUND", "CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/timers/tmr_ffffffffffffffff").with(r#"{"label":"tea"}"#).status(404)]),
+    Doc::delete("/api/v1/timers/{id}", "Cancel a live one; remove one that is over")
+        .errors(ONE)
+        .examples(&[Try("/api/v1/timers/tmr_ffffffffffffffff").status(404)]),
+    Doc::post("/api/v1/timers/{id}/snooze", "Let it ring again after `duration` seconds, 300 where it is left out")
+        .takes(&[(JSON, "{ duration?: number|null }")])
+        .answers(&[(JSON, "data Timer")])
+        .errors(&["NOT_FOUND", "CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/timers/tmr_ffffffffffffffff/snooze").with("{}").status(404)]),
+
     // The box's own microphone and loudspeaker.
+    Doc::get("/api/v1/device/audio", "Sound cards, the chosen ones, and the level while the microphone is open")
+        .answers(&[(JSON, "data { devices: [object], chosen: { input: text, output: text }, input_error: text|null, output_error: text|null, xruns: int, volume: int, muted: bool, open: bool, level: object|null }")])
+        .examples(&[Try("/api/v1/device/audio")]),
+    Doc::post("/api/v1/device/volume", "Loudness of everything the box says")
+        .takes(&[(JSON, "{ percent: int(0..100) }")])
+        .answers(&[(JSON, "data { percent: int }")])
+        .examples(&[Try("/api/v1/device/volume").with(r#"{"percent":60}"#), Try("/api/v1/device/volume").with(r#"{"percent":101}"#).status(400)]),
+    Doc::post("/api/v1/device/beep", "Play a second of 440 Hz and tell whether the microphone hears it")
+        .answers(&[(JSON, "data { tone_hz: int, speaker: object, microphone: object, heard: bool }")])
+        .errors(&["CONFLICT", "MUTED"])
+        .examples(&[Try("/api/v1/device/beep")]),
     Doc::get("/api/v1/device", "What the box's own endpoint does, and its sound card")
         .answers(&[(JSON, "data { state: text, turn: int|null, muted: bool, offline: bool, audio: AudioStatus, ... }")])
         .examples(&[Try("/api/v1/device")]),
@@ -321,5 +359,8 @@ pub const SHAPES: &[Shape] = &[
     ("Job", "{ id: id, kind: 'stt'|'reply'|'organize'|'embed'|'summary', subject: text, state: 'queued'|'running'|'done'|'failed', attempts: int
         next_at?: time, last_error?: text, recording_id?: id, created_at: time, updated_at: time, ... }"),
     ("Tag", "{ id: id, name: text, color: text, count: int }"),
+    ("Timer", "{ id: id, kind: 'timer'|'alarm'|'reminder', label: text, state: 'pending'|'ringing'|'done'|'cancelled'|'missed', due_at: time
+        duration: number|null # seconds\n remaining: number|null # seconds, while pending
+        repeat: text|null, snoozes: int, missed_at: time|null, created_at: time, updated_at: time }"),
     ("AudioStatus", "{ input: text, output: text, input_error: text|null, output_error: text|null, xruns: int }"),
 ];

@@ -51,6 +51,7 @@ pub mod sentence;
 pub mod session;
 pub mod settings;
 pub mod socket;
+mod sound_api;
 mod stages;
 pub mod timeline;
 pub mod timers;
@@ -87,6 +88,7 @@ pub struct VoiceParts {
 pub struct Voice {
     pub dialogue: Dialogue,
     pub device: Device,
+    audio: Audio,
     pub sockets: Sockets,
     /// Work that waits.
     pub queue: Queue,
@@ -155,7 +157,7 @@ impl Voice {
         });
         let _ = room.actor.set(device.downgrade());
         let timers = dialogue.timers();
-        let bell = ring::BoxBell::new(device.downgrade(), audio, timers.clone());
+        let bell = ring::BoxBell::new(device.downgrade(), audio.clone(), timers.clone());
         timers.ring_on(Rc::new(bell));
         recordings::work(&room);
         if let Some(command) = &settings.hardware.event_command {
@@ -170,6 +172,7 @@ impl Voice {
         Rc::new(Voice {
             dialogue,
             device,
+            audio,
             sockets: Sockets::new(Rc::clone(&room), parts.bus),
             queue,
             filing,
@@ -183,6 +186,7 @@ impl Voice {
         api::speech::routes(router, self);
         api::older::routes(router, self);
         device_api::routes(router, self);
+        sound_api::routes(router, self);
         queue::routes(router, &self.queue);
         filing::routes(router, &self.filing);
         recordings::routes(router, &self.room);

@@ -143,3 +143,39 @@ fn health_tells_how_the_room_is() {
         "{health}"
     );
 }
+
+#[test]
+fn the_cards_are_listed_the_volume_set_and_a_beep_tells_what_is_missing() {
+    let data = tempfile::tempdir().expect("a folder");
+    let house = House::start(Setup::at(data.path()));
+    let (status, audio) = house.get("/api/v1/device/audio");
+    assert_eq!(status, 200, "{audio}");
+    assert_eq!(audio["data"]["chosen"]["input"], "off");
+    assert_eq!(audio["data"]["open"], false);
+    house.done("/api/v1/device/volume", &json!({"percent": 35}));
+    assert_eq!(house.get("/api/v1/device/audio").1["data"]["volume"], 35);
+    assert_eq!(
+        house
+            .post("/api/v1/device/volume", &json!({"percent": 101}))
+            .0,
+        400
+    );
+    let beep = house.done("/api/v1/device/beep", &json!({}));
+    assert_eq!(
+        (&beep["speaker"]["ok"], &beep["heard"]),
+        (&json!(false), &json!(false))
+    );
+    assert!(
+        beep["microphone"]["error"]
+            .as_str()
+            .expect("why")
+            .contains("off"),
+        "{beep}"
+    );
+    house.done("/api/v1/device/mute", &json!({"muted": true}));
+    let (status, answer) = house.post("/api/v1/device/beep", &json!({}));
+    assert_eq!(
+        (status, answer["error"]["code"].as_str()),
+        (409, Some("MUTED"))
+    );
+}

@@ -8,6 +8,7 @@ mod device;
 mod dialects;
 mod hardware;
 mod house;
+mod satellite;
 #[path = "../sound/signal.rs"]
 #[allow(dead_code)]
 mod signal;
