@@ -276,7 +276,7 @@ impl Memories {
             let gone = removed.count;
             count += gone;
             self.remove_sound(removed).await?;
-            if gone != FORGET_CHUNK_ROWS {
+            if gone < FORGET_CHUNK_ROWS {
                 break;
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use magpie::clock::UnixMillis;
 use magpie::voice::dialogue::{Action, Question, VoiceError};
 use magpie::voice::index::Query;
-use magpie::voice::memory::{Forget, NewMemory, Source};
+use magpie::voice::memory::{Forget, MemoryFilter, NewMemory, Source};
 
 use crate::corpus::NOW;
 use crate::room::{in_room, in_room_at, question};
@@ -46,6 +46,65 @@ fn what_was_told_is_answered_after_a_restart() {
         room.says("WiFi密码是什么？", "您说过：WiFi密码是 magpie2026")
             .await;
         room.says("spare key", "blue flower pot").await;
+    });
+}
+
+#[test]
+fn a_new_value_takes_the_old_ones_place_in_what_is_told() {
+    in_room(|room| async move {
+        for (told, asked, new, old) in [
+            (
+                [
+                    "remember that the wifi password is magpie2025",
+                    "remember that the Wi-Fi password is now magpie2026",
+                ],
+                "what is the password",
+                "magpie2026",
+                "magpie2025",
+            ),
+            (
+                ["记住车库密码是1234", "记住车库的密码改成了5678"],
+                "车库密码是什么",
+                "5678",
+                "1234",
+            ),
+        ] {
+            for statement in told {
+                room.ask(statement).await;
+            }
+            let answer = room.says(asked, new).await;
+            assert!(!answer.content.contains(old), "{}", answer.content);
+            let all = room
+                .dialogue
+                .memories()
+                .search(Query::parse(old), MemoryFilter::default(), 10)
+                .await
+                .unwrap();
+            assert_eq!(all.total, 1, "{old} is still searched");
+            assert!(all.hits[0].superseded_by.is_some());
+        }
+        room.says("forget about magpie2026", "Say yes").await;
+        room.says("yes", "Forgotten").await;
+        room.says("what is the wifi password", "do not know").await;
+    });
+}
+
+#[test]
+fn private_mode_is_switched_by_voice_and_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    in_room_at(folder.path(), |room| async move {
+        let before = room.ask("the party for Anna is on Friday").await;
+        room.says("don't remember this", "Private").await;
+        let stored = room.stored(&before.conversation_id).await;
+        assert_eq!(stored["messages"][0]["private"], true, "{stored}");
+    });
+    in_room_at(folder.path(), |room| async move {
+        assert!(room.dialogue.memories().is_private());
+        room.says("可以记了", "又可以记").await;
+        let after = room.ask("what time is it").await;
+        let stored = room.stored(&after.conversation_id).await;
+        let last = stored["messages"].as_array().unwrap().last().unwrap();
+        assert!(last["private"].is_null(), "{last}");
     });
 }
 

@@ -53,4 +53,5 @@ CREATE TABLE summaries (
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX memories_by_newer ON memories (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX memories_by_message ON memories (message_id) WHERE message_id IS NOT NULL;

@@ -82,6 +82,21 @@ fn a_new_password_takes_the_old_ones_place_in_both_languages() {
 }
 
 #[test]
+fn forgetting_a_fact_forgets_what_it_replaced_and_deleting_one_memory_does_not() {
+    let connection = empty();
+    tell(&connection, "the wifi password is magpie2025", 0);
+    tell(&connection, "WiFi密码改成了magpie2026", 1);
+    let last = tell(&connection, "The Wi-Fi password is now magpie2027.", 2);
+    let what = Forget::Matching(Query::parse("magpie2027"));
+    assert_eq!(memories::would_forget(&connection, &what).unwrap().0, 3);
+    assert_eq!(memories::forget(&connection, &what).unwrap().count, 3);
+    for year in ["magpie2025", "magpie2026", "magpie2027"] {
+        assert!(found(&connection, year, false).is_empty(), "{year}");
+    }
+    assert!(memories::delete(&connection, &last).unwrap().is_none());
+}
+
+#[test]
 fn other_peoples_and_doubtful_statements_replace_nothing() {
     let connection = empty();
     let mut ids = Vec::new();

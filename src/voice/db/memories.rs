@@ -1,6 +1,7 @@
 //! Memories and their tags.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Serialize;
 
@@ -384,7 +385,7 @@ fn ids(connection: &Connection, what: &Forget, limit: i64) -> Result<Vec<String>
             "SELECT id FROM memories WHERE created_at >= ?2 AND created_at < ?3
              ORDER BY seq DESC LIMIT ?1"
         }
-        Forget::These(ids) => return Ok(ids.clone()),
+        Forget::These(ids) => return with_replaced(connection, ids.clone()),
         Forget::Everything => "SELECT id FROM memories ORDER BY seq DESC LIMIT ?1",
     })?;
     let mut rows = match what {
@@ -398,6 +399,28 @@ fn ids(connection: &Connection, what: &Forget, limit: i64) -> Result<Vec<String>
     while let Some(row) = rows.next()? {
         ids.push(row.get(0)?);
     }
+    match what {
+        Forget::Matching(_) => with_replaced(connection, ids),
+        _ => Ok(ids),
+    }
+}
+
+/// Whoever forgets a password means the earlier ones too, which would hold again.
+fn with_replaced(connection: &Connection, mut ids: Vec<String>) -> Result<Vec<String>, VoiceError> {
+    let known: HashSet<String> = ids.iter().cloned().collect();
+    let mut replaced = Vec::new();
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM memories WHERE superseded_by = ?1")?;
+    for id in &ids {
+        let older = statement.query_map([id], |row| row.get::<_, String>(0))?;
+        for id in older {
+            let id = id?;
+            if !known.contains(&id) {
+                replaced.push(id);
+            }
+        }
+    }
+    ids.extend(replaced);
     Ok(ids)
 }
 

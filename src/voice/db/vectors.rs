@@ -15,24 +15,28 @@ pub struct Unembedded {
     pub updated_at: UnixMillis,
 }
 
-/// Newest first: memories without a vector of this model.
+/// Newest first: memories without a vector of this model, among those that a search compares.
 pub fn missing(
     connection: &Connection,
     model: &str,
     limit: usize,
 ) -> Result<Vec<Unembedded>, VoiceError> {
     let mut statement = connection.prepare_cached(
-        "SELECT m.seq, m.title || char(10) || m.content, m.updated_at FROM memories m
+        "SELECT m.seq, m.title || char(10) || m.content, m.updated_at
+         FROM (SELECT seq, title, content, updated_at FROM memories ORDER BY seq DESC LIMIT ?3) m
          LEFT JOIN memory_vectors v ON v.seq = m.seq AND v.model = ?1
          WHERE v.seq IS NULL ORDER BY m.seq DESC LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![model, limit as i64], |row| -> Mapped<Unembedded> {
-        Ok(Unembedded {
-            seq: row.get(0)?,
-            text: row.get(1)?,
-            updated_at: UnixMillis(row.get(2)?),
-        })
-    })?;
+    let rows = statement.query_map(
+        params![model, limit as i64, VECTORS_SCANNED_MAX as i64],
+        |row| -> Mapped<Unembedded> {
+            Ok(Unembedded {
+                seq: row.get(0)?,
+                text: row.get(1)?,
+                updated_at: UnixMillis(row.get(2)?),
+            })
+        },
+    )?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
