@@ -15,6 +15,7 @@ use super::dialogue::{MemorySaved, MemoryUsed};
 use super::error::VoiceError;
 use super::index::Query;
 use super::memory::{Forget, MemoryFilter, MemoryPatch, NewMemory, Page, unknown};
+use super::recordings::Recordings;
 use super::vectors::{Embedder, Vector};
 use super::{db, recall};
 use crate::bus::Bus;
@@ -31,6 +32,12 @@ const PRIVATE: &str = "private";
 /// Removes the sound of a recording for good.
 pub trait Sounds {
     fn remove<'a>(&'a self, recording_id: &'a str) -> Removal<'a>;
+}
+
+impl Sounds for Recordings {
+    fn remove<'a>(&'a self, recording_id: &'a str) -> Removal<'a> {
+        Box::pin(async move { self.remove_sound(recording_id).await.map(drop) })
+    }
 }
 
 pub type Removal<'a> = Pin<Box<dyn Future<Output = Result<(), VoiceError>> + 'a>>;

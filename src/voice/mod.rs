@@ -125,6 +125,9 @@ impl Voice {
             kept_days: settings.recordings_kept_days,
             waiting_bytes_max: settings.queue_bytes_max,
         });
+        dialogue
+            .memories()
+            .keep_sound_in(Rc::new(recordings.clone()));
         let room = Rc::new(Room {
             recordings,
             dialogue: dialogue.clone(),

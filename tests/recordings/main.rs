@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod forgetting;
 mod memos;
 mod outages;
 mod rig;

@@ -198,7 +198,8 @@ impl LateStt {
             recording_id: Some(id.clone()),
             recorded_at: Some(recorded.recorded_at),
             conversation_id: recorded.conversation_id.clone(),
-            ..NewMemory::plain(text.clone(), MemorySource::Voice, now)
+            wants_organizing: self.0.dialogue.memories().wants_organizing(None),
+            ..NewMemory::told(text.clone(), MemorySource::Voice, now)
         });
         let memory = memory.map(NewMemory::check).transpose()?;
         let saved = memory.as_ref().map(NewMemory::saved);
