@@ -55,3 +55,4 @@ CREATE TABLE summaries (
 
 CREATE INDEX memories_by_newer ON memories (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX memories_by_message ON memories (message_id) WHERE message_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS memories_by_recording ON memories (recording_id) WHERE recording_id IS NOT NULL;
