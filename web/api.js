@@ -32,17 +32,17 @@ export class Refusal extends Error {
  * The `data` of an answer; a refusal is thrown with the server's own sentence.
  * @param {string} method
  * @param {string} path
- * @param {any} [body] JSON, or a form that is sent as it is
+ * @param {any} [body] JSON, or a file that is sent as it is
  * @param {number} [patience_ms]
  * @returns {Promise<any>}
  */
 export async function ask(method, path, body, patience_ms = ANSWER_MAX_MS) {
-  const isForm = body instanceof FormData;
   /** @type {RequestInit} */
   const options = { method, signal: AbortSignal.timeout(patience_ms) };
   if (body !== undefined) {
-    options.body = isForm ? body : JSON.stringify(body);
-    if (!isForm) options.headers = { "Content-Type": "application/json" };
+    const isFile = body instanceof Blob;
+    options.body = isFile ? body : JSON.stringify(body);
+    options.headers = { "Content-Type": isFile ? body.type : "application/json" };
   }
   let answer;
   try {

@@ -168,6 +168,12 @@ setInterval(() => {
   if (document.visibilityState === "visible" && talk.link.isOpen) countWaiting();
 }, 30000);
 
+// Late answers and other things that the box has to say by itself.
+talk.addEventListener("notice", (event) => {
+  const { text, message } = /** @type {CustomEvent} */ (event).detail;
+  if (text || message) toast(text ?? message);
+});
+
 // Said aloud by a screen reader, once.
 talk.addEventListener("said", (event) => {
   $("said").textContent = /** @type {CustomEvent} */ (event).detail;

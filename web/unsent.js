@@ -127,12 +127,12 @@ class Unsent extends EventTarget {
     try {
       let answer;
       try {
-        answer = await ask("POST", "/api/v1/voice", form(recording, blob), SEND_MAX_MS);
+        answer = await ask("POST", path(recording), blob, SEND_MAX_MS);
       } catch (error) {
         if (!(error instanceof Refusal) || error.status !== 415 || recording.type.startsWith("audio/wav")) throw error;
         // This box does not unpack what the browser packed: the browser does.
         blob = await asWav(blob);
-        answer = await ask("POST", "/api/v1/voice", form(recording, blob), SEND_MAX_MS);
+        answer = await ask("POST", path(recording), blob, SEND_MAX_MS);
       }
       await transact("readwrite", (store) => store.delete(recording.client_id));
       await this.#changed();
@@ -153,18 +153,11 @@ class Unsent extends EventTarget {
 }
 
 /**
+ * The box takes the sound as it is, and what is to be known of it in the address.
  * @param {Recording} recording
- * @param {Blob} blob
  */
-function form(recording, blob) {
-  const fields = new FormData();
-  fields.set("client_id", recording.client_id);
-  fields.set("mode", recording.mode);
-  fields.set("recorded_at", recording.recorded_at);
-  fields.set("speak", "none");
-  const ending = /wav/.test(blob.type) ? "wav" : /mp4|m4a|aac/.test(blob.type) ? "m4a" : /ogg/.test(blob.type) ? "ogg" : /mpeg/.test(blob.type) ? "mp3" : "webm";
-  fields.set("audio", blob, `recording.${ending}`);
-  return fields;
+function path({ client_id, mode, recorded_at }) {
+  return `/api/v1/voice?${new URLSearchParams({ client_id, mode, recorded_at, speak: "none" })}`;
 }
 
 export const unsent = new Unsent();

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { order } from "./box.js";
+import { ask, order } from "./box.js";
 import { PAGE, PHONE, SHOTS, connected, launch, pair, shot, tapLoudspeaker, until, watch } from "./browser.js";
 
 const browser = await launch();
@@ -94,6 +94,24 @@ try {
   await until(page, () => document.querySelector("#hold").dataset.phase === "idle");
   assert.equal(await page.evaluate(() => window.heard.length), count, "and none began after it");
   console.log(`page_stop_ms ${stopped.took.toFixed(1)} ms`);
+
+  // Hands-free by one tap: it hears the end of the sentence by itself, answers, and goes on.
+  const asked = await page.locator(".messages .mine").count();
+  await page.click("#hands-free");
+  await until(page, () => document.querySelector("#hands-free").getAttribute("aria-pressed") === "true");
+  await until(page, (count) => document.querySelectorAll(".messages .mine").length > count, asked);
+  await until(page, () => document.querySelector("#hold").dataset.phase === "speaking");
+  await until(page, () => document.querySelector("#hold").dataset.phase === "listening");
+  await page.click("#hands-free");
+  await until(page, () => document.querySelector("#hold").dataset.phase === "idle");
+
+  // What rings, rings over every view, and a tap ends it.
+  await ask("POST", "/api/v1/timers", { kind: "timer", label: "Tea", duration: 1 });
+  await until(page, () => /Tea/.test(document.querySelector("magpie-ringing dialog[open]")?.textContent ?? ""));
+  await page.evaluate(() => [...document.querySelectorAll("magpie-ringing button")].at(-1).click());
+  await until(page, () => document.querySelector("magpie-ringing dialog[open]") === null);
+  const { timers } = await ask("GET", "/api/v1/timers");
+  assert.deepEqual(timers.map((timer) => timer.state), ["done"]);
 
   // After a restart of the box the page comes back by itself and finds what it was told.
   await order("!stop");

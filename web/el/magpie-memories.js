@@ -85,8 +85,8 @@ class Memories extends HTMLElement {
 
   async #loadSuggestions() {
     try {
-      const { memories } = await ask("GET", "/api/v1/memories/suggestions");
-      this.#drawSuggestions(memories ?? []);
+      const { suggestions } = await ask("GET", "/api/v1/suggestions");
+      this.#drawSuggestions(suggestions);
     } catch {
       this.#suggested.replaceChildren();
     }
@@ -96,7 +96,7 @@ class Memories extends HTMLElement {
   #drawSuggestions(suggestions) {
     const decide = (/** @type {any} */ one, /** @type {boolean} */ keep) => async () => {
       try {
-        const path = `/api/v1/memories/suggestions/${one.id}`;
+        const path = `/api/v1/suggestions/${one.id}`;
         await (keep ? ask("POST", `${path}/accept`) : ask("DELETE", path));
         this.#drawSuggestions(suggestions.filter((other) => other !== one));
         if (keep) this.#load();

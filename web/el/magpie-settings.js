@@ -3,6 +3,7 @@
 import { ask, Refusal, sentence } from "../api.js";
 import { blank, h, icon, loading, toast } from "../dom.js";
 import { prefs, setPrefs } from "../prefs.js";
+import { talk } from "../talk.js";
 import { hasWord, language, measure, word } from "../words.js";
 
 /** Stage whose provider a group of settings is about. */
@@ -70,17 +71,11 @@ class Settings extends HTMLElement {
         toast(sentence(error));
       }
     } });
-    const level = device.volume ?? device.audio?.volume;
-    const volume = h("input", { type: "range", id: "box-volume", min: "0", max: "100", step: "5", value: String(level ?? 80), onchange: async () => {
-      try {
-        await ask("POST", "/api/v1/device/volume", { percent: Number(volume.value), volume: Number(volume.value) });
-      } catch (error) {
-        toast(error instanceof Refusal && error.isMissing ? word("not_here") : sentence(error));
-      }
-    } });
+    const level = device.volume ?? device.audio?.volume ?? 80;
+    const volume = h("input", { type: "range", id: "box-volume", min: "0", max: "100", step: "5", value: String(level), onchange: () => talk.link.send({ type: "volume", percent: Number(volume.value) }) });
     this.#sound.replaceChildren(
       h("h2", {}, word("settings_sound")),
-      h("div.card.fields", {}, h("label.check", {}, mute, h("span", {}, word("box_mute"))), h("div.field", {}, h("label", { htmlFor: "box-volume" }, word("volume")), volume)),
+      h("div.card.fields", {}, h("label.check", {}, mute, h("span", {}, word("box_mute"))), h("div.field", {}, h("label", { htmlFor: "box-volume" }, word("volume")), volume), await privacy()),
     );
   }
 
@@ -156,6 +151,21 @@ class Settings extends HTMLElement {
   #data() {
     return h("section.section", {}, h("h2", {}, word("settings_data")), h("p.small.quiet", {}, word("settings_data_text")), h("div.row", {}, h("a.button", { href: "/api/v1/export?format=zip&audio=1", download: "" }, icon("download"), word("export_all")), h("a.button", { href: "/api/v1/export?format=md", download: "" }, icon("download"), word("export_text"))));
   }
+}
+
+/** Whether the box files by itself what is said; a box without it has no such line. */
+async function privacy() {
+  const told = await ask("GET", "/api/v1/private").catch(() => null);
+  if (!told) return null;
+  const input = h("input", { type: "checkbox", id: "box-private", checked: told.private, onchange: async () => {
+    try {
+      await ask("PUT", "/api/v1/private", { private: input.checked });
+    } catch (error) {
+      input.checked = !input.checked;
+      toast(sentence(error));
+    }
+  } });
+  return h("label.check", {}, input, h("span", {}, word("private")));
 }
 
 /** @param {string} stage */
