@@ -1,8 +1,10 @@
 //! How a command reaches the box: the running one, or one started in this process for as long as
 //! the command needs it. Either way it is HTTP over loopback, so there is one way and one writer.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -70,10 +72,26 @@ impl Client {
         self.call("POST", path, Some(body))
     }
 
+    pub fn delete(&self, path: &str) -> Result<Value, String> {
+        self.call("DELETE", path, None)
+    }
+
+    /// Sends a file as it is, piece by piece.
+    pub fn send_file(&self, path: &str, file: &Path) -> Result<Value, String> {
+        let unreadable = |error| format!("{} cannot be read: {error}", file.display());
+        let sound = File::open(file).map_err(unreadable)?;
+        let length = sound.metadata().map_err(unreadable)?.len();
+        let sent = self.exchange_raw("POST", path, "application/octet-stream", length, sound);
+        self.data_of(sent)
+    }
+
     /// The `data` of an answer, or its error as a sentence.
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
-        let (status, text) = self
-            .exchange(method, path, body)
+        self.data_of(self.exchange(method, path, body))
+    }
+
+    fn data_of(&self, answer: std::io::Result<(u16, String)>) -> Result<Value, String> {
+        let (status, text) = answer
             .map_err(|error| format!("the box at {} did not answer: {error}", self.address))?;
         let value: Value = serde_json::from_str(&text)
             .map_err(|_| format!("the box answered {status} and no JSON"))?;
@@ -95,10 +113,22 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> std::io::Result<(u16, String)> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let length = body.len() as u64;
+        self.exchange_raw(method, path, "application/json", length, body.as_bytes())
+    }
+
+    fn exchange_raw(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        length: u64,
+        body: impl Read,
+    ) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, CONNECT_MAX)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
-        stream.set_write_timeout(Some(CONNECT_MAX))?;
-        let body = body.map(Value::to_string).unwrap_or_default();
+        stream.set_write_timeout(Some(ANSWER_MAX))?;
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\n",
             self.address.port()
@@ -106,13 +136,14 @@ impl Client {
         if let Some(token) = &self.token {
             request.push_str(&format!("authorization: Bearer {token}\r\n"));
         }
-        if !body.is_empty() {
+        if length > 0 {
             request.push_str(&format!(
-                "content-type: application/json\r\ncontent-length: {}\r\n",
-                body.len()
+                "content-type: {content_type}\r\ncontent-length: {length}\r\n"
             ));
         }
-        stream.write_all(format!("{request}\r\n{body}").as_bytes())?;
+        stream.write_all(format!("{request}\r\n").as_bytes())?;
+        // A refusal may come before all of it has gone; the answer then says why.
+        let _ = std::io::copy(&mut body.take(length), &mut stream);
         read_answer(BufReader::new(stream))
     }
 }

@@ -18,6 +18,7 @@ mod client;
 mod doctor;
 mod memories;
 mod papers;
+mod record;
 mod satellite;
 mod serve;
 mod settings;
@@ -61,6 +62,9 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         Some(("test-audio", matches)) => sound::test_audio(&config, matches),
         Some(("devices", matches)) => sound::devices(&config, matches),
         Some(("remember", matches)) => memories::remember(&config, matches),
+        Some(("record", matches)) => record::record(&config, matches),
+        Some(("note", matches)) => record::note(&config, matches),
+        Some(("jobs", matches)) => record::jobs(&config, matches),
         Some(("recall", matches)) => memories::recall(&config, matches),
         Some(("doctor", matches)) => doctor::run(&config, matches),
         Some(("pair", matches)) => upkeep::pair(&config, matches),
@@ -106,6 +110,7 @@ pub fn definition() -> Command {
         .subcommands(sound::definitions())
         .subcommand(satellite::definition())
         .subcommands(memories::definitions())
+        .subcommands(record::definitions())
         .subcommand(doctor::definition())
         .subcommand(upkeep::pair_definition())
         .subcommand(settings::definition())

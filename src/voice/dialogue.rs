@@ -135,8 +135,12 @@ pub struct MemorySaved {
 pub enum Action {
     Stop,
     Repeat,
-    Volume { percent: u8 },
+    Volume {
+        percent: u8,
+    },
     Mute,
+    /// Record a long note.
+    Memo,
 }
 
 /// A question that passed the door and has its place: answer it with [`Dialogue::finish`].
@@ -331,6 +335,7 @@ impl Dialogue {
             Kind::Time => Reply::says(replies::time(language, &self.now())),
             Kind::Date => Reply::says(replies::date(language, &self.now())),
             Kind::Stop => Reply::does(Action::Stop, replies::stopped(language)),
+            Kind::Memo => Reply::does(Action::Memo, replies::memo_begins(language)),
             Kind::Mute => Reply::does(Action::Mute, replies::muted(language)),
             Kind::VolumeUp => self.volume(volume.saturating_add(VOLUME_STEP).min(100), language),
             Kind::VolumeDown => self.volume(volume.saturating_sub(VOLUME_STEP), language),

@@ -273,8 +273,9 @@ impl api::Speaker for Device {
                     }
                 });
             }
-            // The words are in the answer; where they are to be heard, they are said.
-            Action::Repeat => {}
+            // The words are in the answer; where they are to be heard, they are said. A long note
+            // is recorded where it was asked for.
+            Action::Repeat | Action::Memo => {}
         }
     }
 }

@@ -191,7 +191,7 @@ pub(super) async fn reply(context: Context, open: Rc<Open>) -> Event {
     };
     match tokio::try_join!(thinking, speaking) {
         Ok((answer, ())) => {
-            act(&context, &answer);
+            act(&context, turn, &answer);
             let asks = answer.content.trim_end().ends_with(['?', '？']);
             Event::Answered { turn, asks }
         }
@@ -296,7 +296,7 @@ async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<
 }
 
 /// Does what the answer promised beside its words: here, or on the box when asked over a socket.
-fn act(context: &Context, answer: &Answer) {
+fn act(context: &Context, turn: Turn, answer: &Answer) {
     let Some(action) = &answer.action else {
         return;
     };
@@ -312,8 +312,23 @@ fn act(context: &Context, answer: &Answer) {
     match action {
         Action::Mute => context.report(Event::Mute(true)),
         Action::Volume { percent } => context.port.set_volume(*percent),
+        Action::Memo => begin_memo(context, turn),
         Action::Stop | Action::Repeat => {}
     }
+}
+
+/// Records once the words of the answer have been heard.
+fn begin_memo(context: &Context, turn: Turn) {
+    let Some(device) = context.room.actor.get().and_then(WeakDevice::upgrade) else {
+        return;
+    };
+    tokio::task::spawn_local(async move {
+        if device.ended(turn).await.is_ok()
+            && let Err(error) = device.listen(Mode::Note)
+        {
+            log::warn!("event=memo_not_begun error=\"{error}\"");
+        }
+    });
 }
 
 /// Speaks given words.

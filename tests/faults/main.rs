@@ -6,6 +6,7 @@
 mod driver;
 mod preload;
 mod program;
+mod recordings;
 mod replay;
 mod rig;
 

@@ -136,7 +136,7 @@ impl Rig {
 }
 
 /// This test binary again, to run one of its ignored functions.
-fn this_binary(function: &str) -> Command {
+pub fn this_binary(function: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
         "--exact",

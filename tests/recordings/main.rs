@@ -9,4 +9,5 @@ mod forgetting;
 mod memos;
 mod outages;
 mod rig;
+mod terminal;
 mod uploads;

@@ -35,6 +35,7 @@ pub enum Kind {
     VolumeUp,
     VolumeDown,
     VolumeTo,
+    Memo,
     Mute,
     SummaryToday,
     PrivateOn,

@@ -85,6 +85,14 @@ pub fn recorded(language: Language, content: &str) -> String {
     }
 }
 
+pub fn memo_begins(language: Language) -> String {
+    pick(
+        language,
+        "I am recording. Press the button when you are done.",
+        "开始录音了，说完请按按钮。",
+    )
+}
+
 pub fn saved_for_later(language: Language) -> String {
     pick(
         language,

@@ -85,6 +85,10 @@ pub const RULES: &[(Kind, &[&str])] = &[
         "(set |)(the |)volume[ to| at] *", "turn (the |)volume to *",
         "音量[调到|设为|调成|开到|到]*", "把音量(调到|设为|调成|开到)*",
     ]),
+    (Kind::Memo, &[
+        "(take|record|start|make)[ a| the] (memo|recording)", "start recording", "take a long note",
+        "开始录音", "(录|记)[一]个备忘", "(录音|录一段)[吧|一下|]",
+    ]),
     (Kind::Mute, &[
         "mute[ yourself| the microphone| microphone]", "stop listening", "dont listen",
         "静音", "别听了", "不要听了", "关闭麦克风", "关掉麦克风",
