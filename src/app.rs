@@ -4,6 +4,7 @@
 //! what to do. Nothing is announced before everything answers. [`App::stop`] is the same list
 //! backwards.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::audio::{Audio, AudioOptions};
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Setting};
 use crate::house::docs;
 use crate::house::health::{self, HealthParts, RoomHealth};
 use crate::house::settings::{self, Take};
@@ -35,6 +36,7 @@ use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions}
 use crate::voice::filing::AutoMemory;
 use crate::voice::hardware::HardwareSettings;
 use crate::voice::mind::{self, ModelSettings};
+use crate::voice::providers::chains::format_named;
 use crate::voice::settings::{ApiKey, LlmSettings};
 use crate::voice::vectors::EmbedSettings;
 use crate::voice::{self, EngineSettings, Voice, VoiceParts, VoiceSettings};
@@ -186,8 +188,13 @@ impl App {
             },
         )
         .map_err(StartError::Thread)?;
-        let take = taker(&server, &audio, tls);
-        settings.hand_to(take, None);
+        let take = taker(&server, &audio, tls, (&voice, config));
+        let trying = voice.clone();
+        let test = move |stage: String| -> std::pin::Pin<Box<dyn Future<Output = _>>> {
+            let voice = trying.clone();
+            Box::pin(async move { Ok(voice.check_stage(&stage).await?) })
+        };
+        settings.hand_to(take, Some(Rc::new(test)));
         server.start();
         let app = App {
             server,
@@ -248,9 +255,24 @@ impl App {
 }
 
 /// Takes over what may change while the box runs.
-fn taker(server: &Server, audio: &Audio, tls: Option<Tls>) -> Take {
-    let (server, audio) = (server.clone(), audio.clone());
+fn taker(
+    server: &Server,
+    audio: &Audio,
+    tls: Option<Tls>,
+    (voice, config): (&Rc<Voice>, &Config),
+) -> Take {
+    let (server, audio, voice) = (server.clone(), audio.clone(), voice.clone());
+    let before = RefCell::new(config.clone());
     Rc::new(move |config| {
+        // The providers are kept, with what is known of them, unless something about them changed.
+        let changed = before
+            .borrow()
+            .changed(config)
+            .any(Setting::is_of_providers);
+        if changed {
+            voice.reconfigure(voice_settings(config));
+        }
+        before.replace(config.clone());
         match guard(config) {
             Ok(options) => server.set_guard(options),
             Err(error) => log::error!("event=reload_refused error=\"{error}\""),
@@ -449,15 +471,16 @@ fn audio_options(config: &Config) -> AudioOptions {
 
 /// What the settings say to the voice room.
 pub fn voice_settings(config: &Config) -> VoiceSettings {
-    let engine = |provider, command, model| EngineSettings {
+    let engine = |provider, command, model, url| EngineSettings {
         provider: config.word(provider).to_owned(),
         command: config.text(command).map(str::to_owned),
         model: config.text(model).map(str::to_owned),
+        base_url: config.text(url).map(str::to_owned),
     };
     VoiceSettings {
         data_dir: config.data_dir(),
-        stt: engine("STT_PROVIDER", "STT_COMMAND", "STT_MODEL"),
-        tts: engine("TTS_PROVIDER", "TTS_COMMAND", "TTS_MODEL"),
+        stt: engine("STT_PROVIDER", "STT_COMMAND", "STT_MODEL", "STT_BASE_URL"),
+        tts: engine("TTS_PROVIDER", "TTS_COMMAND", "TTS_MODEL", "TTS_BASE_URL"),
         llm: llm_settings(config),
         model: ModelSettings {
             max_tokens: config.number("LLM_MAX_TOKENS") as u32,
@@ -470,6 +493,8 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
             .filter(|language| *language != "auto")
             .map(str::to_owned),
         tts_voice: config.text("TTS_VOICE").map(str::to_owned),
+        tts_format: format_named(config.word("TTS_FORMAT")),
+        tts_cache_bytes: config.number("TTS_CACHE_MB") * 1024 * 1024,
         end_silence: std::time::Duration::from_millis(config.number("END_SILENCE_MS")),
         conversation_idle: config.duration("CONVERSATION_IDLE"),
         auto_memory: match config.word("AUTO_MEMORY") {

@@ -346,6 +346,40 @@ pub const TOOL_ROUNDS_MAX: usize = 6;
 /// What one tool gives back to the model.
 pub const TOOL_RESULT_BYTES_MAX: usize = 4 * 1024;
 
+// Providers of the network.
+/// Failures in a row after which a provider is left alone.
+pub const PROVIDER_FAILURES_MAX: u8 = 3;
+pub const BREAKER_OPEN: Duration = Duration::from_secs(30);
+pub const BREAKER_OPEN_MAX: Duration = Duration::from_secs(600);
+/// For each of these a provider is waited for while another stands behind it.
+pub const PROVIDER_HEARING_MAX: Duration = Duration::from_secs(10);
+pub const PROVIDER_SPEECH_MAX: Duration = Duration::from_secs(4);
+pub const PROVIDER_FIRST_TEXT_MAX: Duration = Duration::from_secs(8);
+/// Trying a stage on somebody's wish.
+pub const PROVIDER_CHECK_MAX: Duration = Duration::from_secs(30);
+/// Phrases for when a voice is out of reach: made this long after the start, one after the other
+/// with a pause, tried again after a failure.
+pub const PHRASES_AFTER: Duration = Duration::from_secs(60);
+pub const PHRASES_PAUSE: Duration = Duration::from_secs(2);
+pub const PHRASES_AGAIN: Duration = Duration::from_secs(600);
+/// How often a network that is down is looked for; doubles.
+pub const NETWORK_PROBE_INTERVAL: Duration = Duration::from_secs(5);
+pub const NETWORK_PROBE_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Of one transcription; OpenAI takes 25 MB.
+pub const SPEECH_UPLOAD_BYTES_MAX: usize = 25 * 1024 * 1024 - 64 * 1024;
+pub const TRANSCRIPT_BYTES_MAX: usize = 1024 * 1024;
+/// Sound of one sentence: as long, and as many bytes of an answer.
+pub const SYNTHESIZED_MAX: Duration = Duration::from_secs(120);
+pub const SPEECH_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Orders that wait for the thread of kept speech; more are left undone.
+pub const SPEECH_CACHE_QUEUE_MAX: usize = 16;
+/// Sentences that are remembered to have been said once.
+pub const SPEECH_CACHE_RECENT_MAX: usize = 512;
+/// A slower card is not waited for.
+pub const SPEECH_CACHE_WAIT_MAX: Duration = Duration::from_millis(150);
+/// A longer sentence is not kept.
+pub const SPEECH_CACHED_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 // Sound.
 /// Sound written ahead of the card by one playback; its writer waits.
 pub const PLAYBACK_AHEAD_MAX: Duration = Duration::from_secs(1);

@@ -19,6 +19,7 @@ use crate::ops::Registry;
 use crate::store::{self, migrate};
 use crate::voice::providers::EngineReport;
 use crate::voice::providers::Engines;
+use crate::voice::providers::chains::World;
 
 /// A clock before this was never set: the program itself is younger.
 const CLOCK_MIN: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -292,7 +293,11 @@ fn sound_and_engines(config: &Config) -> Vec<Check> {
         let mut checks = vec![sound_cards(config).await];
         let settings = crate::app::voice_settings(config);
         let reports = match crate::app::outbound(config, &Registry::default()) {
-            Ok(outbound) => Engines::choose(&settings, &outbound).report().await,
+            Ok(outbound) => {
+                Engines::choose(&settings, &World::of(&outbound))
+                    .report()
+                    .await
+            }
             Err(error) => {
                 checks.push(check("network", Verdict::Fail, error.to_string()));
                 return checks;

@@ -22,6 +22,11 @@ pub enum Kind {
     Duration(u64, u64),
     Int(u64, u64),
     OneOf(&'static [&'static str]),
+    /// One of these names or several with commas between, each with a weight behind a colon if need
+    /// be: `a, b:2`.
+    Chain(&'static [&'static str]),
+    /// `http://` or `https://`, a host, and perhaps a path.
+    Url,
     /// One label of a host name.
     HostLabel,
     /// `https://host[:port]`, separated by commas.
@@ -86,6 +91,8 @@ impl Kind {
                     .contains(&lower.as_str())
                     .then_some(Value::Text(lower))
             }
+            Kind::Chain(names) => chain(text, names),
+            Kind::Url => is_url(text).then(|| Value::Text(text.to_owned())),
             Kind::HostLabel => is_host_label(text).then(|| Value::Text(text.to_ascii_lowercase())),
             Kind::Origins => list(text, is_origin),
             Kind::Networks => list(text, is_network),
@@ -118,6 +125,11 @@ impl Kind {
             ),
             Kind::Int(min, max) => format!("a whole number from {min} to {max}"),
             Kind::OneOf(names) => format!("one of {}", names.join(", ")),
+            Kind::Chain(names) => format!(
+                "one of {}, or several with commas between, the preferred first",
+                names.join(", ")
+            ),
+            Kind::Url => String::from("an address such as http://10.0.0.2:8000/v1, without a user"),
             Kind::HostLabel => {
                 String::from("1 to 63 letters, digits and hyphens, no dot, no hyphen at an end")
             }
@@ -237,6 +249,29 @@ fn is_network(text: &str) -> bool {
     prefix.is_none_or(|prefix| prefix.parse::<u8>().is_ok_and(|bits| bits <= bits_max))
 }
 
+fn chain(text: &str, names: &[&str]) -> Option<Value> {
+    let lower = text.to_ascii_lowercase();
+    let parts = || lower.split(',').map(str::trim);
+    let known = |part: &str| {
+        let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
+        names.contains(&name) && weight.parse::<u8>().is_ok_and(|weight| weight > 0)
+    };
+    let alone = |part: &str| part != "none" || parts().count() == 1;
+    parts()
+        .all(|part| known(part) && alone(part))
+        .then_some(Value::Text(lower.clone()))
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && !rest.contains(['@', '?', '#', ' ']) && rest.is_ascii()
+    })
+}
+
 fn is_proxy(text: &str) -> bool {
     let rest = text
         .strip_prefix("http://")
@@ -334,6 +369,14 @@ mod tests {
             (Kind::Duration(60, 120), &["59s", "121", "3m", "1y", ""]),
             (Kind::Int(300, 2000), &["299", "2001", "abc", "300.0"]),
             (Kind::OneOf(&["a", "b"]), &["c", "", "a,b"]),
+            (
+                Kind::Chain(&["a", "none"]),
+                &["c", "", "a,", "a,none", "a:0", "a:x"],
+            ),
+            (
+                Kind::Url,
+                &["x", "http://", "ftp://a", "http://u:p@a", "http://a/?k=1"],
+            ),
             (Kind::HostLabel, &["", "-a", "a-", "a.b", "ä", "a b"]),
             (
                 Kind::Origins,

@@ -55,6 +55,11 @@ impl Setting {
         self
     }
 
+    /// What hears, answers and speaks is chosen by it.
+    pub fn is_of_providers(&'static self) -> bool {
+        [SPEECH, MODEL].contains(&self.group)
+    }
+
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }
@@ -93,14 +98,18 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(DATA, "AUDIO_KEEP_DAYS", Kind::Int(0, 36_500), "7", "Days that recordings are kept once they are understood; 0 removes each as soon as its text is stored."),
     Setting::new(DATA, "QUEUE_MAX_MB", Kind::Int(1, 1_048_576), "512", "Sound in MB that may wait to be understood; beyond it new recordings are refused."),
     Setting::new(DATA, "QUEUE_MAX_DAYS", Kind::Int(1, 3_650), "30", "Days that one recording or job may wait for its network before it is given up."),
-    Setting::new(SPEECH, "STT_PROVIDER", Kind::OneOf(&["auto", "none", "command", "whisper.cpp", "pocketsphinx"]), "auto", "What understands speech; auto takes the best that is installed."),
-    Setting::new(SPEECH, "STT_COMMAND", Kind::Text, "", "Own recogniser: a command line with {wav}, and {language} or {model} if it wants them; it prints the text."),
-    Setting::new(SPEECH, "STT_MODEL", Kind::Text, "", "Model file of a recogniser that needs one (whisper.cpp)."),
-    Setting::new(SPEECH, "STT_LANGUAGE", Kind::OneOf(&["auto", "en", "zh"]), "auto", "Language that is spoken."),
-    Setting::new(SPEECH, "TTS_PROVIDER", Kind::OneOf(&["auto", "none", "command", "piper", "flite", "espeak-ng"]), "auto", "What speaks; auto takes the best that is installed."),
-    Setting::new(SPEECH, "TTS_COMMAND", Kind::Text, "", "Own voice: a command line with {text_file} and {out}, and {voice} or {model} if it wants them; it writes a WAV file."),
-    Setting::new(SPEECH, "TTS_MODEL", Kind::Text, "", "Model file of a voice that needs one (piper)."),
-    Setting::new(SPEECH, "TTS_VOICE", Kind::Text, "", "The engine's name of a voice, such as slt for flite or en-gb for espeak-ng."),
+    Setting::new(SPEECH, "STT_PROVIDER", Kind::Chain(&["auto", "none", "openai", "command", "whisper.cpp", "pocketsphinx"]), "auto", "What understands speech; auto takes the server whose key or address is set, then the best program that is installed.").reloads(),
+    Setting::new(SPEECH, "STT_COMMAND", Kind::Text, "", "Own recogniser: a command line with {wav}, and {language} or {model} if it wants them; it prints the text.").reloads(),
+    Setting::new(SPEECH, "STT_MODEL", Kind::Text, "", "Model file of a recogniser that needs one (whisper.cpp), or the server's name of a model; not set: whisper-1.").reloads(),
+    Setting::new(SPEECH, "STT_BASE_URL", Kind::Url, "", "A server that speaks OpenAI's audio/transcriptions, such as http://10.0.0.2:8000/v1; it may want no key.").reloads(),
+    Setting::new(SPEECH, "STT_LANGUAGE", Kind::OneOf(&["auto", "en", "zh"]), "auto", "Language that is spoken.").reloads(),
+    Setting::new(SPEECH, "TTS_PROVIDER", Kind::Chain(&["auto", "none", "openai", "command", "piper", "flite", "espeak-ng"]), "auto", "What speaks; auto takes the server whose key or address is set, then the best program that is installed.").reloads(),
+    Setting::new(SPEECH, "TTS_COMMAND", Kind::Text, "", "Own voice: a command line with {text_file} and {out}, and {voice} or {model} if it wants them; it writes a WAV file.").reloads(),
+    Setting::new(SPEECH, "TTS_MODEL", Kind::Text, "", "Model file of a voice that needs one (piper), or the server's name of a model; not set: tts-1.").reloads(),
+    Setting::new(SPEECH, "TTS_BASE_URL", Kind::Url, "", "A server that speaks OpenAI's audio/speech; it may want no key.").reloads(),
+    Setting::new(SPEECH, "TTS_FORMAT", Kind::OneOf(&["mp3", "wav", "flac", "pcm"]), "mp3", "What a server is asked to send speech as; mp3 is the least, wav the quickest.").reloads(),
+    Setting::new(SPEECH, "TTS_CACHE_MB", Kind::Int(0, 10_000), "32", "Room for sentences that are said again and again, kept as sound; 0 keeps none.").reloads(),
+    Setting::new(SPEECH, "TTS_VOICE", Kind::Text, "", "The engine's name of a voice, such as nova for OpenAI, slt for flite or en-gb for espeak-ng.").reloads(),
     Setting::new(SOUND, "AUDIO_INPUT", Kind::Text, "default", "Microphone: an ALSA name from `magpie devices`; off for none."),
     Setting::new(SOUND, "AUDIO_OUTPUT", Kind::Text, "default", "Speaker: an ALSA name from `magpie devices`; off for none."),
     Setting::new(SOUND, "AUDIO_PERIOD_MS", Kind::Int(5, 100), "20", "How much sound the card hands over at a time; larger is safer on a slow board."),
@@ -123,16 +132,16 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(TALK, "EMBED_BASE_URL", Kind::Text, "https://api.openai.com/v1", "That server, such as http://10.0.0.2:11434/v1; OPENAI_API_KEY is its key, if it wants one."),
     Setting::new(TALK, "EMBED_MODEL", Kind::Text, "text-embedding-3-small", "Its name of a model; with another one all memories are looked at anew."),
     Setting::new(TALK, "TZ", Kind::TimeZone, "", "Time zone of answers about date and time; not set: that of the machine."),
-    Setting::new(MODEL, "CLAUDE_API_KEY", Kind::Text, "", "Anthropic key: Claude answers what no rule does.").secret(),
-    Setting::new(MODEL, "OPENAI_API_KEY", Kind::Text, "", "OpenAI key, also for servers that speak its protocol.").secret(),
-    Setting::new(MODEL, "LLM_PROVIDER", Kind::OneOf(&["auto", "none", "anthropic", "openai"]), "auto", "Which language model answers; auto takes the one whose key is set, Anthropic first; none leaves it to the rules."),
-    Setting::new(MODEL, "LLM_MODEL", Kind::Text, "", "The provider's name of a model; not set: claude-haiku-4-5 or gpt-4o-mini."),
-    Setting::new(MODEL, "LLM_MAX_TOKENS", Kind::Int(16, 100_000), "1024", "Longest answer, in tokens."),
-    Setting::new(MODEL, "ANTHROPIC_BASE_URL", Kind::Text, "", "Where the Messages API is; not set: https://api.anthropic.com."),
-    Setting::new(MODEL, "LLM_BASE_URL", Kind::Text, "", "A server that speaks OpenAI's chat completions, such as http://10.0.0.2:11434/v1; it may want no key.").alias(&["OPENAI_BASE_URL"]),
-    Setting::new(MODEL, "SYSTEM_PROMPT_FILE", Kind::Path, "", "A text that tells the model who it is, in place of the built-in one."),
-    Setting::new(MODEL, "PROMPT_TOKENS", Kind::Int(2_500, 200_000), "4000", "Most that a model is shown for one answer, in tokens."),
-    Setting::new(MODEL, "RECALL_TOKENS", Kind::Int(0, 100_000), "800", "Most of it that memories take."),
+    Setting::new(MODEL, "CLAUDE_API_KEY", Kind::Text, "", "Anthropic key: Claude answers what no rule does.").secret().reloads(),
+    Setting::new(MODEL, "OPENAI_API_KEY", Kind::Text, "", "OpenAI key, also for servers that speak its protocol.").secret().reloads(),
+    Setting::new(MODEL, "LLM_PROVIDER", Kind::Chain(&["auto", "none", "anthropic", "openai"]), "auto", "Which language model answers; auto takes the one whose key is set, Anthropic first; none leaves it to the rules.").reloads(),
+    Setting::new(MODEL, "LLM_MODEL", Kind::Text, "", "The provider's name of a model; not set: claude-haiku-4-5 or gpt-4o-mini.").reloads(),
+    Setting::new(MODEL, "LLM_MAX_TOKENS", Kind::Int(16, 100_000), "1024", "Longest answer, in tokens.").reloads(),
+    Setting::new(MODEL, "ANTHROPIC_BASE_URL", Kind::Url, "", "Where the Messages API is; not set: https://api.anthropic.com.").reloads(),
+    Setting::new(MODEL, "LLM_BASE_URL", Kind::Url, "", "A server that speaks OpenAI's chat completions, such as http://10.0.0.2:11434/v1; it may want no key.").alias(&["OPENAI_BASE_URL"]).reloads(),
+    Setting::new(MODEL, "SYSTEM_PROMPT_FILE", Kind::Path, "", "A text that tells the model who it is, in place of the built-in one.").reloads(),
+    Setting::new(MODEL, "PROMPT_TOKENS", Kind::Int(2_500, 200_000), "4000", "Most that a model is shown for one answer, in tokens.").reloads(),
+    Setting::new(MODEL, "RECALL_TOKENS", Kind::Int(0, 100_000), "800", "Most of it that memories take.").reloads(),
     Setting::new(LOGS, "LOG_LEVEL", Kind::OneOf(&["debug", "info", "warn", "error"]), "info", "How much is logged; what people say only from debug on.").reloads(),
     Setting::new(LOGS, "LOG_FORMAT", Kind::OneOf(&["text", "json"]), "text", "Lines for people, or JSON lines for programs.").reloads(),
     Setting::new(LOGS, "LOG_FILE", Kind::Path, "", "Log file, rotated by itself; not set: standard error.").reloads(),

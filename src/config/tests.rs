@@ -53,8 +53,13 @@ fn every_setting_refuses_nonsense_in_one_line_with_its_name_and_what_is_allowed(
         }
         let text = refusal("", &[(setting.name, "not / allowed")]);
         assert_eq!(text.lines().count(), 1, "{text}");
+        let shown = if setting.secret {
+            "(hidden)"
+        } else {
+            "not / allowed"
+        };
         let expected = format!(
-            "{}=not / allowed is not allowed (environment variable {}); allowed: {}",
+            "{}={shown} is not allowed (environment variable {}); allowed: {}",
             setting.name,
             setting.name,
             setting.kind.allowed()

@@ -89,7 +89,11 @@ pub(super) async fn call(
         }
         let limit = request.limits.connect;
         let connection = connect(outbound, &target, proxy.as_ref(), limit).await?;
-        ask(connection, &target, &request).await
+        match ask(connection, &target, &request).await {
+            // There is a way to the server; what it does with it is its own fault.
+            Err(CallError::Connect(why)) => Err(CallError::Broken(why)),
+            other => other,
+        }
     };
     let (connection, answer) = timeout_at(deadline, begun)
         .await

@@ -220,6 +220,11 @@ impl Device {
         room.is_some_and(|room| room.engines().tts.is_ok())
     }
 
+    /// Whether what the box needs of the internet is out of reach.
+    pub fn set_offline(&self, offline: bool) -> Result<(), VoiceError> {
+        self.session.event(Event::Offline(offline))
+    }
+
     pub fn press(&self) -> Result<(), VoiceError> {
         self.session.event(Event::Press)
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Voice;
 use super::dialogue::{PROVIDER, VoiceError};
+use super::providers::MemberHealth;
 use super::queue::QueueHealth;
 use crate::audio::AudioStatus;
 use crate::clock::UnixMillis;
@@ -16,6 +17,8 @@ pub struct VoiceHealth {
     pub state: &'static str,
     pub muted: bool,
     pub audio: AudioStatus,
+    /// `online`, `degraded` or `offline`.
+    pub network: &'static str,
     pub providers: Providers,
     pub queue: QueueHealth,
     /// Whether a person would find something missing.
@@ -36,6 +39,28 @@ pub struct ProviderHealth {
     pub ok: bool,
     pub last_error: Option<String>,
     pub last_ok_at: Option<String>,
+    /// Who is asked, in this order.
+    pub members: Vec<MemberHealth>,
+}
+
+impl ProviderHealth {
+    /// A stage is well while one of its members is, whatever became of the last call.
+    fn with(mut self, members: Vec<MemberHealth>) -> ProviderHealth {
+        if let Some(now) = members.iter().find(|member| member.ok) {
+            self.ok = true;
+            self.name = Some(now.name.clone());
+        } else if !members.is_empty() {
+            self.ok = false;
+        }
+        let newest = members
+            .iter()
+            .filter_map(|member| member.last_ok_at.clone());
+        self.last_ok_at = newest.chain(self.last_ok_at).max();
+        let errors = members.iter().find_map(|member| member.last_error.clone());
+        self.last_error = self.last_error.or(errors);
+        self.members = members;
+        self
+    }
 }
 
 /// What became of the last calls to one engine.
@@ -75,6 +100,7 @@ impl Calls {
             name,
             last_error: missing.or(calls.last_error),
             last_ok_at: calls.last_ok_at.map(UnixMillis::rfc3339),
+            members: Vec::new(),
         }
     }
 }
@@ -95,9 +121,35 @@ impl Voice {
         let stt = engines.stt.as_ref().map(|engine| engine.name());
         let tts = engines.tts.as_ref().map(|engine| engine.name());
         let providers = Providers {
-            stt: self.room.stt_calls.health(stt.map_err(ToString::to_string)),
-            llm: self.llm_health(),
-            tts: self.room.tts_calls.health(tts.map_err(ToString::to_string)),
+            stt: self
+                .room
+                .stt_calls
+                .health(stt.map_err(ToString::to_string))
+                .with(
+                    engines
+                        .stt
+                        .as_ref()
+                        .map(|stt| stt.members())
+                        .unwrap_or_default(),
+                ),
+            llm: self.llm_health().with(
+                engines
+                    .llm
+                    .as_ref()
+                    .map(|llm| llm.members())
+                    .unwrap_or_default(),
+            ),
+            tts: self
+                .room
+                .tts_calls
+                .health(tts.map_err(ToString::to_string))
+                .with(
+                    engines
+                        .tts
+                        .as_ref()
+                        .map(|tts| tts.members())
+                        .unwrap_or_default(),
+                ),
         };
         let queue = self.queue.health();
         VoiceHealth {
@@ -110,6 +162,7 @@ impl Voice {
                 || !providers.tts.ok
                 || queue.failed > 0,
             audio,
+            network: self.room.world.network.state().name(),
             providers,
             queue,
         }

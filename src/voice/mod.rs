@@ -36,6 +36,7 @@ pub mod memories;
 pub mod memory;
 pub mod mind;
 pub mod organize;
+mod phrases;
 pub mod port;
 mod private;
 pub mod prompt;
@@ -60,11 +61,14 @@ pub mod turn;
 pub mod vectors;
 
 use device::{Device, DeviceParts};
-use dialogue::{Action, Dialogue};
+use dialogue::{Action, Dialogue, VoiceError};
 use filing::{Filing, FilingParts, FilingSettings};
 use hardware::Panel;
 use health::Calls;
+use providers::cache::SpeechCache;
+use providers::chains::World;
 use providers::command::Scratch;
+use providers::network::Network;
 pub use providers::{EngineError, Engines};
 use queue::{Pace, Queue, QueueParts};
 use recordings::{Recordings, RecordingsParts};
@@ -108,7 +112,16 @@ impl Voice {
             parts.clock.clone(),
             &settings,
         );
-        let engines = Engines::choose(&settings, &parts.outbound);
+        let world = World {
+            network: Network::start(&parts.outbound),
+            cache: SpeechCache::open(
+                settings.data_dir.join("speech-cache"),
+                settings.tts_cache_bytes,
+            ),
+            clock: parts.clock.clone(),
+            outbound: parts.outbound,
+        };
+        let engines = Engines::choose(&settings, &world);
         dialogue.answer_with(engines.llm.clone(), settings.model.clone());
         let queue = Queue::start(QueueParts {
             store: parts.store.clone(),
@@ -132,7 +145,7 @@ impl Voice {
             recordings,
             dialogue: dialogue.clone(),
             engines: RefCell::new(Rc::new(engines)),
-            outbound: parts.outbound,
+            world,
             clock: parts.clock,
             log: TurnLog::new(&parts.metrics),
             settings: RefCell::new(Rc::new(settings.clone())),
@@ -146,7 +159,7 @@ impl Voice {
             clock: room.clock.clone(),
             memories: dialogue.memories().clone(),
             queue: queue.clone(),
-            outbound: room.outbound.clone(),
+            outbound: room.world.outbound.clone(),
             model: model_of(&room),
             settings: filing_settings_of(&room),
             time_zone: jiff::tz::TimeZone::system(),
@@ -159,6 +172,14 @@ impl Voice {
             store: parts.store,
         });
         let _ = room.actor.set(device.downgrade());
+        tokio::task::spawn_local(show_network(
+            room.world.network.clone(),
+            device.downgrade(),
+            queue.clone(),
+        ));
+        if settings.tts_cache_bytes > 0 {
+            tokio::task::spawn_local(phrases::keep_ready(Rc::downgrade(&room)));
+        }
         let timers = dialogue.timers();
         let bell = ring::BoxBell::new(device.downgrade(), audio.clone(), timers.clone());
         timers.ring_on(Rc::new(bell));
@@ -208,11 +229,22 @@ impl Voice {
     /// Takes over what may change while the box runs: engines, languages, waits. What is under
     /// way ends as it began.
     pub fn reconfigure(&self, settings: VoiceSettings) {
-        let engines = Engines::choose(&settings, &self.room.outbound);
+        let engines = Engines::choose(&settings, &self.room.world);
         self.dialogue
             .answer_with(engines.llm.clone(), settings.model.clone());
         self.room.engines.replace(Rc::new(engines));
         self.room.settings.replace(Rc::new(settings));
+    }
+
+    /// Tries a stage (`stt`, `llm`, `tts`) with the settings in force.
+    pub async fn check_stage(&self, stage: &str) -> Result<serde_json::Value, VoiceError> {
+        let checked = providers::check::check(&self.engines(), stage).await;
+        checked.ok_or_else(|| VoiceError::Invalid(format!("stage: {stage} cannot be tried")))
+    }
+
+    /// Whether the internet is there, and changes of that.
+    pub fn network(&self) -> &Network {
+        &self.room.world.network
     }
 
     /// Conversations under way: the box's own and one for each `/ws` client.
@@ -248,6 +280,26 @@ fn filing_settings_of(room: &Rc<Room>) -> Rc<dyn Fn() -> FilingSettings> {
             embed: settings.embed.clone(),
         }
     })
+}
+
+/// Tells the box's own endpoint, and the work that waits, of a network that it needs and that goes or comes back.
+async fn show_network(network: Network, device: device::WeakDevice, queue: Queue) {
+    let mut changes = network.changes();
+    let mut was_down = false;
+    while changes.changed().await.is_ok() {
+        let is_down = network.is_down();
+        if was_down && !is_down {
+            queue.network_returned();
+        }
+        was_down = is_down;
+        let offline = is_down && network.is_needed();
+        let Some(device) = device.upgrade() else {
+            return;
+        };
+        if let Err(error) = device.set_offline(offline) {
+            log::warn!("event=network_not_shown error=\"{error}\"");
+        }
+    }
 }
 
 impl api::Speaker for Device {

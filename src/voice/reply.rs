@@ -21,7 +21,8 @@ use super::sentence::{Cutter, Sentence};
 use super::turn::Turn;
 use crate::limits::{SPEECH_ASKED_AHEAD, SPEECH_PIECES_AHEAD_MAX, SPOKEN_CHARS_MAX};
 
-/// After this many sentences without sound the rest is only shown.
+/// After this many sentences without sound the next voice speaks; without one the rest is only
+/// shown.
 const FAILURES_MAX: usize = 2;
 
 /// Sentences on their way from the text to the voice.
@@ -231,7 +232,10 @@ impl<'a> Speaking<'a> {
                     error: &error,
                 });
                 if self.failures.get() >= FAILURES_MAX {
-                    return Ok(());
+                    if !self.tts.next_voice() {
+                        return Ok(());
+                    }
+                    self.failures.set(0);
                 }
             }
         }

@@ -17,6 +17,7 @@ use super::health::Calls;
 use super::listen::Control;
 use super::port::{News, Port};
 use super::providers::Engines;
+use super::providers::chains::World;
 use super::recordings::{Kept, Mode, Recording, Recordings};
 use super::reply::Said;
 use super::settings::VoiceSettings;
@@ -24,7 +25,6 @@ use super::timeline::{Marks, TurnLog};
 use super::turn::{Effect, Ends, Event, State, Turn, TurnResult, step};
 use crate::clock::{Clock, MonoMillis, UnixMillis};
 use crate::limits::SESSION_QUEUE_MAX;
-use crate::outbound::Outbound;
 
 /// What all sessions share.
 pub struct Room {
@@ -32,7 +32,7 @@ pub struct Room {
     pub dialogue: Dialogue,
     /// In force now; a call under way keeps the ones it began with.
     pub engines: RefCell<Rc<Engines>>,
-    pub outbound: Outbound,
+    pub world: World,
     pub clock: Clock,
     pub log: TurnLog,
     pub settings: RefCell<Rc<VoiceSettings>>,

@@ -7,15 +7,16 @@ use super::filing::AutoMemory;
 use super::hardware::HardwareSettings;
 use super::mind::ModelSettings;
 use super::vectors::EmbedSettings;
+use crate::audio::decode::SoundFormat;
 
 /// Every field has the default of its environment variable.
 #[derive(Clone, Debug)]
 pub struct VoiceSettings {
     /// `DATA_DIR`; temporary sound and kept recordings lie below it.
     pub data_dir: PathBuf,
-    /// `STT_PROVIDER`, `STT_COMMAND`, `STT_MODEL`.
+    /// `STT_PROVIDER`, `STT_COMMAND`, `STT_MODEL`, `STT_BASE_URL`.
     pub stt: EngineSettings,
-    /// `TTS_PROVIDER`, `TTS_COMMAND`, `TTS_MODEL`.
+    /// `TTS_PROVIDER`, `TTS_COMMAND`, `TTS_MODEL`, `TTS_BASE_URL`.
     pub tts: EngineSettings,
     /// `LLM_PROVIDER`, `LLM_MODEL`, `ANTHROPIC_BASE_URL`, `LLM_BASE_URL` and the keys.
     pub llm: LlmSettings,
@@ -25,6 +26,10 @@ pub struct VoiceSettings {
     pub language: Option<String>,
     /// `TTS_VOICE`: the engine's name of a voice.
     pub tts_voice: Option<String>,
+    /// `TTS_FORMAT`: what a server is asked for.
+    pub tts_format: SoundFormat,
+    /// `TTS_CACHE_MB` in bytes; 0 keeps none.
+    pub tts_cache_bytes: u64,
     /// `END_SILENCE_MS`, 300 to 2000.
     pub end_silence: Duration,
     /// `CONVERSATION_IDLE`.
@@ -104,12 +109,14 @@ impl std::fmt::Debug for ApiKey {
 /// One stage's engine.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// `auto`, `none`, `command`, or the name of a preset.
+    /// `auto`, `none`, `command`, `openai`, the name of a preset, or several with commas between.
     pub provider: String,
     /// The argv template of `command`.
     pub command: Option<String>,
-    /// Model file of engines that need one (whisper.cpp, piper).
+    /// Model file of a program that needs one (whisper.cpp, piper), or a server's name of one.
     pub model: Option<String>,
+    /// A server that speaks OpenAI's protocol; `None`: OpenAI's own.
+    pub base_url: Option<String>,
 }
 
 impl Default for EngineSettings {
@@ -118,6 +125,7 @@ impl Default for EngineSettings {
             provider: String::from("auto"),
             command: None,
             model: None,
+            base_url: None,
         }
     }
 }
@@ -132,6 +140,8 @@ impl Default for VoiceSettings {
             model: ModelSettings::default(),
             language: None,
             tts_voice: None,
+            tts_format: SoundFormat::Mp3,
+            tts_cache_bytes: 0,
             end_silence: Duration::from_millis(700),
             conversation_idle: Duration::from_secs(600),
             auto_memory: AutoMemory::default(),

@@ -112,7 +112,7 @@ fn shown(held: &Held, waits: bool) -> Value {
         shown["fixed_because"] = json!(why);
     }
     match setting.kind {
-        Kind::OneOf(names) => shown["options"] = json!(names),
+        Kind::OneOf(names) | Kind::Chain(names) => shown["options"] = json!(names),
         Kind::Int(min, max) | Kind::Size(min, max) | Kind::Duration(min, max) => {
             shown["min"] = json!(min);
             shown["max"] = json!(max);
@@ -150,6 +150,7 @@ fn kind(kind: &Kind) -> &'static str {
         Kind::Size(..) => "size",
         Kind::Duration(..) => "duration",
         Kind::OneOf(_) => "choice",
+        Kind::Chain(_) => "choices",
         Kind::Path => "path",
         Kind::Port => "port",
         _ => "text",

@@ -13,7 +13,6 @@ use super::stt::CommandStt;
 use super::tts::{CommandTts, Voice};
 use super::{EngineError, Stt, Tts};
 use crate::limits::{SPEECH_WAITING_MAX, STT_COMMANDS_MAX, TRANSCRIBE_MAX, TTS_COMMANDS_MAX};
-use crate::outbound::Outbound;
 use crate::voice::settings::{EngineSettings, VoiceSettings};
 
 /// The engines in use; an `Err` says what to install or set.
@@ -115,14 +114,6 @@ pub fn tts_names() -> Vec<&'static str> {
 }
 
 impl Engines {
-    pub fn choose(settings: &VoiceSettings, outbound: &Outbound) -> Engines {
-        Engines {
-            stt: choose_stt(settings).map(|engine| Rc::new(engine) as Rc<dyn Stt>),
-            tts: choose_tts(settings).map(|engine| Rc::new(engine) as Rc<dyn Tts>),
-            llm: super::llm::choice::members(&settings.llm, outbound).map(|mut all| all.remove(0)),
-        }
-    }
-
     /// What is installed, of which version, and what is used.
     pub async fn report(&self) -> [EngineReport; 2] {
         let (stt, tts) = tokio::join!(installed(&STT_PRESETS), installed(&TTS_PRESETS));
@@ -149,8 +140,11 @@ impl Engines {
     }
 }
 
-fn choose_stt(settings: &VoiceSettings) -> Result<CommandStt, EngineError> {
-    let wanted = &settings.stt;
+/// One program of this machine: `wanted.provider` is `auto`, `none`, `command` or a preset's name.
+pub(super) fn choose_stt(
+    settings: &VoiceSettings,
+    wanted: &EngineSettings,
+) -> Result<CommandStt, EngineError> {
     let line = Line::new(STT_COMMANDS_MAX, TRANSCRIBE_MAX);
     let engine = |name: &str, template: Template, large: bool| CommandStt {
         name: Rc::from(name),
@@ -175,10 +169,13 @@ fn choose_stt(settings: &VoiceSettings) -> Result<CommandStt, EngineError> {
     Ok(engine(preset.name, template, preset.name == "pocketsphinx"))
 }
 
-fn choose_tts(settings: &VoiceSettings) -> Result<CommandTts, EngineError> {
-    let wanted = &settings.tts;
+/// As [`choose_stt`], for a voice.
+pub(super) fn choose_tts(
+    settings: &VoiceSettings,
+    wanted: &EngineSettings,
+    voice: Option<String>,
+) -> Result<CommandTts, EngineError> {
     let line = Line::new(TTS_COMMANDS_MAX, TRANSCRIBE_MAX);
-    let voice = settings.tts_voice.clone();
     let engine = |name: &str, template: Template, voice: Voice| CommandTts {
         name: Rc::from(name),
         template,

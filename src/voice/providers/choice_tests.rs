@@ -3,7 +3,8 @@
 use super::*;
 use crate::audio::SPEECH_RATE_HZ;
 use crate::ops::Registry;
-use crate::outbound::OutboundOptions;
+use crate::outbound::{Outbound, OutboundOptions};
+use crate::voice::providers::chains::World;
 use crate::voice::providers::{Sound, Speech, SttOptions};
 
 fn settings(data_dir: &Path, stt: &str, tts: &str) -> VoiceSettings {
@@ -47,7 +48,7 @@ fn a_provider_that_cannot_be_used_says_what_to_do() {
     let at = |stt: &str, command: Option<&str>| {
         let mut settings = settings(data.path(), stt, "none");
         settings.stt.command = command.map(String::from);
-        problem(Engines::choose(&settings, &outbound()).stt)
+        problem(Engines::choose(&settings, &World::of(&outbound())).stt)
     };
     assert!(at("none", None).contains("STT_PROVIDER=auto"));
     assert!(at("sphinx", None).contains("pocketsphinx"));
@@ -62,7 +63,10 @@ fn a_provider_that_cannot_be_used_says_what_to_do() {
 #[test]
 fn flite_is_understood_by_pocketsphinx() {
     let data = tempfile::tempdir().expect("a folder");
-    let engines = Engines::choose(&settings(data.path(), "pocketsphinx", "flite"), &outbound());
+    let engines = Engines::choose(
+        &settings(data.path(), "pocketsphinx", "flite"),
+        &World::of(&outbound()),
+    );
     let stt = engines.stt.expect("pocketsphinx is installed");
     let tts = engines.tts.expect("flite is installed");
     let text = "The spare key is under the blue flower pot.";
@@ -90,7 +94,10 @@ fn flite_is_understood_by_pocketsphinx() {
 #[test]
 fn chinese_is_spoken_by_espeak_though_flite_is_chosen() {
     let data = tempfile::tempdir().expect("a folder");
-    let engines = Engines::choose(&settings(data.path(), "none", "flite"), &outbound());
+    let engines = Engines::choose(
+        &settings(data.path(), "none", "flite"),
+        &World::of(&outbound()),
+    );
     let tts = engines.tts.expect("flite is installed");
     let speech = block_on(whole(&tts, "你好，钥匙在花盆下面。"));
     assert_eq!(speech.rate_hz, 22_050, "espeak-ng's own rate");
@@ -107,7 +114,7 @@ fn own_commands_speak_by_pipe() {
     let mut settings = settings(data.path(), "command", "command");
     settings.stt.command = Some(String::from("wc -c"));
     settings.tts.command = Some(String::from("espeak-ng -v {language} --stdin --stdout"));
-    let engines = Engines::choose(&settings, &outbound());
+    let engines = Engines::choose(&settings, &World::of(&outbound()));
     let heard = block_on(
         engines
             .stt
@@ -124,7 +131,7 @@ fn only_so_many_engines_run_and_only_so_many_wait() {
     let data = tempfile::tempdir().expect("a folder");
     let mut settings = settings(data.path(), "command", "none");
     settings.stt.command = Some(String::from("sh -c 'sleep 0.01; echo done'"));
-    let stt = Engines::choose(&settings, &outbound())
+    let stt = Engines::choose(&settings, &World::of(&outbound()))
         .stt
         .expect("sh is there");
     let results = block_on(async {
@@ -160,7 +167,10 @@ fn only_so_many_engines_run_and_only_so_many_wait() {
 #[test]
 fn the_report_names_what_is_used() {
     let data = tempfile::tempdir().expect("a folder");
-    let engines = Engines::choose(&settings(data.path(), "auto", "none"), &outbound());
+    let engines = Engines::choose(
+        &settings(data.path(), "auto", "none"),
+        &World::of(&outbound()),
+    );
     let [stt, tts] = block_on(engines.report());
     assert_eq!(stt.used.as_deref(), Some("pocketsphinx"));
     assert!(tts.problem.expect("a problem").contains("TTS_PROVIDER"));

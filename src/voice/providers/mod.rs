@@ -11,14 +11,23 @@ use std::time::Duration;
 
 use super::dialogue::VoiceError;
 
+pub mod breaker;
+pub mod cache;
+pub mod chain;
+pub mod chains;
+pub mod check;
 pub mod choice;
 pub mod command;
 pub mod llm;
+pub mod network;
+pub mod openai;
 pub mod sound;
 pub mod stt;
 pub mod tts;
 
+pub use chain::MemberHealth;
 pub use choice::{EngineReport, Engines};
+pub use llm::{ChatReply, ChatRequest, Llm};
 pub use sound::{Sound, Speech, SpeechStream};
 
 /// A call under way; dropping it ends the engine's work.
@@ -29,6 +38,10 @@ pub trait Stt {
     fn name(&self) -> &str;
     /// Empty text: nothing was understood.
     fn transcribe<'a>(&'a self, sound: &'a Sound, options: &'a SttOptions) -> Call<'a, Transcript>;
+    /// How those do that stand behind it, in the order in which they are asked.
+    fn members(&self) -> Vec<MemberHealth> {
+        Vec::new()
+    }
 }
 
 /// Text into sound.
@@ -38,6 +51,23 @@ pub trait Tts {
     /// piece of sound is there; the rest comes while that is heard.
     fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>)
     -> Call<'a, SpeechStream>;
+    /// Model and voice: with another one the same text sounds different.
+    fn voice(&self) -> String {
+        String::new()
+    }
+    /// Makes and keeps what has to be said when this voice cannot be reached; nothing where it
+    /// always can.
+    fn prepare<'a>(&'a self, _text: &'a str) -> Call<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// This voice failed again and again: the next one speaks for a while. `false`: there is none.
+    fn next_voice(&self) -> bool {
+        false
+    }
+    /// How those do that stand behind it, in the order in which they are asked.
+    fn members(&self) -> Vec<MemberHealth> {
+        Vec::new()
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

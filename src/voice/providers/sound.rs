@@ -5,8 +5,11 @@ use std::future::ready;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{Call, EngineError};
 use crate::audio::SPEECH_RATE_HZ;
+use crate::audio::decode::SoundFormat;
 use crate::audio::resample::resample;
 
 /// What is to be understood.
@@ -14,12 +17,15 @@ use crate::audio::resample::resample;
 pub struct Sound {
     /// Mono at [`SPEECH_RATE_HZ`].
     pub samples: Rc<[i16]>,
+    /// The same as it was sent or recorded, for engines that take it so.
+    pub encoded: Option<(Bytes, SoundFormat)>,
 }
 
 impl Sound {
     pub fn new(samples: impl Into<Rc<[i16]>>) -> Sound {
         Sound {
             samples: samples.into(),
+            encoded: None,
         }
     }
 

@@ -34,6 +34,14 @@ impl Tts for CommandTts {
         &self.name
     }
 
+    fn voice(&self) -> String {
+        let voice = match &self.voice {
+            Voice::Fixed(name) => name.as_str(),
+            Voice::Language => "",
+        };
+        format!("{voice}/{}", self.model.as_deref().unwrap_or_default())
+    }
+
     fn synthesize<'a>(
         &'a self,
         text: &'a str,

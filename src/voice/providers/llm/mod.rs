@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Call, EngineError};
+use super::{Call, EngineError, MemberHealth};
 use crate::voice::recall::estimated_tokens;
 
 pub mod anthropic;
@@ -27,6 +27,10 @@ pub trait Llm {
         request: &'a ChatRequest,
         on_text: &'a mut dyn FnMut(&str),
     ) -> Call<'a, ChatReply>;
+    /// How those do that stand behind it, in the order in which they are asked.
+    fn members(&self) -> Vec<MemberHealth> {
+        Vec::new()
+    }
 }
 
 /// What a model is asked.
