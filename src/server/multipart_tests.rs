@@ -137,8 +137,8 @@ fn what_is_broken_is_told() {
             "longer than 255 characters",
         ),
         (
-            format!(
-                "--b\r\nContent-Disposition: form-data; name=\"t\"\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n--b--"
+            String::from(
+                "--b\r\nContent-Disposition: form-data; name=\"t\"\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n--b--",
             ),
             "binary",
         ),
