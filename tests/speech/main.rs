@@ -2,7 +2,6 @@
 //! engines of this machine, called by curl as people do.
 
 #[path = "../support/alsa.rs"]
-#[allow(dead_code, reason = "shared with the sound tests")]
 mod alsa;
 #[path = "../support/mod.rs"]
 mod support;
