@@ -174,7 +174,7 @@ pub const DOCS: &[Doc] = &[
         .status(201)
         .answers(&[(JSON, "data Timer")])
         .errors(&["CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
-        .examples(&[Try("/api/v1/timers").with(r#"{"duration":600,"label":"pasta"}"#), Try("/api/v1/timers").with(r#"{"due_at":"2031-01-01T07:00:00Z","repeat":"FREQ=WEEKLY;BYDAY=MO,FR"}"#), Try("/api/v1/timers").with("{}").status(400)]),
+        .examples(&[Try("/api/v1/timers").with(r#"{"duration":600,"label":"pasta"}"#).status(201), Try("/api/v1/timers").with(r#"{"due_at":"2031-01-01T07:00:00Z","repeat":"FREQ=WEEKLY;BYDAY=MO,FR"}"#).status(201), Try("/api/v1/timers").with("{}").status(400)]),
     Doc::patch("/api/v1/timers/{id}", "Change one, or stop one that rings with `state: done`")
         .takes(&[(JSON, "{ label?: text(..200)|null, duration?: number|null, due_at?: time|null, repeat?: text|null # empty: once\n state?: 'done'|null }")])
         .answers(&[(JSON, "data Timer")])

@@ -9,6 +9,7 @@ mod program;
 mod recordings;
 mod replay;
 mod rig;
+mod timers;
 
 use std::fs;
 use std::time::Duration;

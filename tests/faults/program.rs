@@ -2,7 +2,7 @@
 //! that jumps by years.
 
 #[path = "../support/mod.rs"]
-mod support;
+pub mod support;
 
 use std::fs;
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ fn a_clock_that_jumps_by_years_loses_nothing_and_stops_nobody() {
     println!("clock jumps: faults_injected={}", jumps.len());
 }
 
-fn libfaketime() -> PathBuf {
+pub fn libfaketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").unwrap().flatten();
     folders
         .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
