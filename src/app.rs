@@ -5,7 +5,6 @@
 //! backwards.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,16 +20,18 @@ use crate::audio::{Audio, AudioOptions};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::{Config, Setting};
+use crate::house::backup::{self, restore};
 use crate::house::docs;
 use crate::house::health::{self, HealthParts, RoomHealth};
 use crate::house::settings::{self, Take};
-use crate::house::{AuthorityCertificate, Gate, House, HouseParts, Settings};
+use crate::house::{AuthorityCertificate, BackupParts, Backups, Gate, House, HouseParts, Settings};
 use crate::identity::{AuthMode, Identity};
 use crate::limits;
 use crate::ops::log::{self as logs, LogOptions};
 use crate::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
 use crate::outbound::{Outbound, OutboundOptions, Proxy};
 use crate::server::tls::{Tls, TlsError};
+use crate::server::upload;
 use crate::server::{GuardOptions, Networks, Router, Server, ServerOptions, interfaces, memory};
 use crate::store::{self, Durability, OpenError, Store, StoreError, StoreOptions};
 use crate::voice::{self, Voice, VoiceParts};
@@ -38,6 +39,8 @@ use crate::voice::{self, Voice, VoiceParts};
 mod voice_settings;
 
 pub use voice_settings::voice_settings;
+
+mod told;
 
 /// Name of the file in `DATA_DIR` that tells the command line where the box answers.
 pub const SERVER_FILE: &str = "server.json";
@@ -52,6 +55,7 @@ pub struct App {
     pub store: Store,
     pub audio: Audio,
     settings: Settings,
+    pub backups: Backups,
     health: Health,
     notifier: Notifier,
     ops: Ops,
@@ -83,6 +87,7 @@ pub enum StartError {
     Store(OpenError),
     Identity(StoreError),
     Settings(StoreError),
+    Restore(io::Error),
     Setting {
         name: &'static str,
         why: String,
@@ -105,6 +110,8 @@ impl App {
         let metrics = Registry::default();
         let data_dir = make_data_dir(config)?;
         let lock = lock(&data_dir)?;
+        upload::clear(&data_dir);
+        restore::apply(&config.database(), &data_dir).map_err(StartError::Restore)?;
         let store =
             Store::open(store_options(config, &clock, &metrics)).map_err(StartError::Store)?;
         let settings = Settings::load(config, store.clone(), clock.clone(), &data_dir)
@@ -140,6 +147,7 @@ impl App {
         let tls = options.tls.clone();
         options.guard = guard(config)?;
         options.rate_per_minute = config.number("RATE_LIMIT") as u32;
+        let backups = Backups::start(backup_parts(config, &store, &clock, only_local));
         let house = House::start(HouseParts {
             identity: identity.clone(),
             setup: setup.clone(),
@@ -147,6 +155,7 @@ impl App {
             label: config.word("HOSTNAME_LABEL").to_owned(),
             settings: settings.clone(),
             web_dir: web_dir(config)?,
+            backups: backups.clone(),
         });
         let mut router = Router::default();
         voice.routes(&mut router);
@@ -202,6 +211,7 @@ impl App {
             store,
             audio,
             settings,
+            backups,
             health,
             notifier,
             ops,
@@ -252,6 +262,24 @@ impl App {
     }
 }
 
+fn backup_parts(config: &Config, store: &Store, clock: &Clock, only_local: bool) -> BackupParts {
+    let data_dir = config.data_dir();
+    BackupParts {
+        store: store.clone(),
+        clock: clock.clone(),
+        folder: config
+            .path("BACKUP_DIR")
+            .unwrap_or_else(|| backup::default_folder(&data_dir)),
+        data_dir,
+        // A box that is there for one command has no nights.
+        keep_days: if only_local {
+            0
+        } else {
+            config.number("BACKUP_KEEP_DAYS") as u32
+        },
+    }
+}
+
 /// Takes over what may change while the box runs.
 fn taker(
     server: &Server,
@@ -276,6 +304,7 @@ fn taker(
             Err(error) => log::error!("event=reload_refused error=\"{error}\""),
         }
         audio.set_volume(config.number("VOLUME") as u8);
+        voice.reconfigure(voice_settings(config));
         logs::reload(log_options(config));
         if let Some(tls) = &tls {
             tls.reload();
@@ -525,40 +554,3 @@ fn folder_error(path: &Path, error: io::Error) -> StartError {
         error,
     }
 }
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Folder { path, error } => write!(
-                f,
-                "the data folder {} cannot be used: {error}; make it writable, or set DATA_DIR to another",
-                path.display()
-            ),
-            StartError::Running { path, pid } => write!(
-                f,
-                "the data folder {} is in use by the process {pid}; stop that one first, or set DATA_DIR to another folder",
-                path.display()
-            ),
-            StartError::Store(error) => error.fmt(f),
-            StartError::Identity(error) => {
-                write!(f, "the box's devices could not be read: {error}")
-            }
-            StartError::Settings(error) => {
-                write!(f, "the stored settings could not be read: {error}")
-            }
-            StartError::Setting { name, why } => write!(f, "{name}: {why}"),
-            StartError::Tls(error) => write!(
-                f,
-                "HTTPS cannot start: {error}; HTTPS_PORT=off starts without"
-            ),
-            StartError::Listen(error) => error.fmt(f),
-            StartError::Ops { address, error } => write!(
-                f,
-                "cannot listen on {address} for monitoring: {error}; set OPS_LISTEN to another address, or to off"
-            ),
-            StartError::Thread(error) => write!(f, "no thread could be started: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

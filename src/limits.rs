@@ -242,6 +242,27 @@ pub const EMBED_QUERY_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub const SUMMARY_NOTES_MAX: usize = 50;
 /// A conversation exported whole; 400.
 pub const EXPORT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Of one import, sound included; 413.
+pub const IMPORT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Text of one import once unpacked, whatever the packed file promises; 400.
+pub const IMPORT_TEXT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// One line of an import; 400.
+pub const IMPORT_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Rows of one import; 400.
+pub const IMPORT_ROWS_MAX: usize = 1_000_000;
+/// Text that waits for one transaction of an import.
+pub const IMPORT_CHUNK_BYTES: usize = 1024 * 1024;
+/// Of one backup that is sent back; 413.
+pub const RESTORE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// Files in one backup.
+pub const BACKUP_FILES_MAX: usize = 200_000;
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Exports, and imports, at a time; one more is answered 409.
+pub const EXPORTS_MAX: usize = 2;
+/// Of the threads that write exports and read imports.
+pub const ARCHIVE_STACK_BYTES: usize = 512 * 1024;
+/// Rows that an export reads at once.
+pub const EXPORT_PAGE_ROWS: usize = 200;
 /// Rows of one transaction of an import.
 pub const IMPORT_CHUNK_ROWS: usize = 500;
 /// Rows that one transaction forgets, so that other writes get their turn between.

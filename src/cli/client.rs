@@ -118,6 +118,32 @@ impl Client {
         self.exchange_raw(method, path, "application/json", length, body.as_bytes())
     }
 
+    /// A connection on which a request has begun; the empty line after its head is to come.
+    pub(super) fn open(
+        &self,
+        method: &str,
+        path: &str,
+        length: Option<u64>,
+    ) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect_timeout(&self.address, CONNECT_MAX)?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        stream.set_write_timeout(Some(ANSWER_MAX))?;
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\n",
+            self.address.port()
+        );
+        if let Some(token) = &self.token {
+            request.push_str(&format!("authorization: Bearer {token}\r\n"));
+        }
+        if let Some(length) = length {
+            request.push_str(&format!(
+                "content-type: application/octet-stream\r\ncontent-length: {length}\r\n"
+            ));
+        }
+        stream.write_all(request.as_bytes())?;
+        Ok(stream)
+    }
+
     fn exchange_raw(
         &self,
         method: &str,

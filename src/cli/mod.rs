@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::config::{self, Config};
 use crate::ops::log as logs;
 
+mod archive;
+mod backup;
 mod chat;
 mod client;
 mod doctor;
@@ -23,6 +25,8 @@ mod satellite;
 mod serve;
 mod settings;
 mod sound;
+mod token;
+mod transfer;
 mod upkeep;
 
 pub fn main() -> ExitCode {
@@ -66,6 +70,12 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         Some(("note", matches)) => record::note(&config, matches),
         Some(("jobs", matches)) => record::jobs(&config, matches),
         Some(("recall", matches)) => memories::recall(&config, matches),
+        Some(("export", matches)) => archive::export(&config, matches),
+        Some(("import", matches)) => archive::import(&config, matches),
+        Some(("backup", matches)) => backup::make(&config, matches),
+        Some(("restore", matches)) => backup::take_back(&config, matches),
+        Some(("rollback", _)) => backup::roll_back(&config),
+        Some(("token", matches)) => token::run(&config, matches),
         Some(("doctor", matches)) => doctor::run(&config, matches),
         Some(("pair", matches)) => upkeep::pair(&config, matches),
         Some(("config", matches)) => settings::run(&config, matches),
@@ -111,6 +121,9 @@ pub fn definition() -> Command {
         .subcommand(satellite::definition())
         .subcommands(memories::definitions())
         .subcommands(record::definitions())
+        .subcommands(archive::definitions())
+        .subcommands(backup::definitions())
+        .subcommand(token::definition())
         .subcommand(doctor::definition())
         .subcommand(upkeep::pair_definition())
         .subcommand(settings::definition())

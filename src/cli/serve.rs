@@ -1,6 +1,7 @@
 //! `magpie serve`: the house, until somebody asks it to end.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use clap::Command;
@@ -49,10 +50,17 @@ async fn serve(mut config: Config) -> Result<(), String> {
     {
         log::warn!("event=no_claim_code error={error:?}");
     }
-    while let Asked::Reload = signals.next().await {
-        reload(&app, &mut config);
-    }
-    log::info!("event=stopping");
+    let again = loop {
+        let backups = app.backups.clone();
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => reload(&app, &mut config),
+                Asked::End => break false,
+            },
+            () = backups.restart_asked() => break true,
+        }
+    };
+    log::info!("event=stopping restart={again}");
     let stopped = tokio::select! {
         stopped = tokio::time::timeout(limits::SHUTDOWN_TOTAL, app.stop()) => stopped.is_ok(),
         () = signals.end_again() => false,
@@ -63,7 +71,24 @@ async fn serve(mut config: Config) -> Result<(), String> {
         ));
     }
     log::info!("event=stopped");
-    Ok(())
+    match again {
+        true => start_again(),
+        false => Ok(()),
+    }
+}
+
+/// Runs the program anew in this process, which keeps its id, terminal and pipes; a supervisor
+/// that handed sockets over starts it again by itself.
+fn start_again() -> Result<(), String> {
+    logs::flush();
+    if std::env::var_os("LISTEN_FDS").is_some() {
+        return Err(String::from("ends so that the supervisor starts it again"));
+    }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let error = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .exec();
+    Err(format!("the box could not start itself again: {error}"))
 }
 
 /// The one line of standard output, for whoever started the box.

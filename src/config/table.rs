@@ -95,6 +95,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(ACCESS, "VOICE_AUTH", Kind::OneOf(&["lan", "strict", "off"]), "lan", "lan: this machine is trusted and others show a token; strict: everybody shows a token; off: nobody is asked."),
     Setting::new(DATA, "DATA_DIR", Kind::Path, "data", "Folder of everything the box keeps."),
     Setting::new(DATA, "DATABASE_PATH", Kind::Path, "", "The database file; not set: voice-memory.db in DATA_DIR."),
+    Setting::new(DATA, "BACKUP_DIR", Kind::Path, "", "Folder of backups, best on another card or disk; not set: backups in DATA_DIR."),
+    Setting::new(DATA, "BACKUP_KEEP_DAYS", Kind::Int(0, 36_500), "30", "Days that backups are kept; one is made each night at two. 0 makes and removes none by itself."),
     Setting::new(DATA, "AUDIO_KEEP_DAYS", Kind::Int(0, 36_500), "7", "Days that recordings are kept once they are understood; 0 removes each as soon as its text is stored."),
     Setting::new(DATA, "QUEUE_MAX_MB", Kind::Int(1, 1_048_576), "512", "Sound in MB that may wait to be understood; beyond it new recordings are refused."),
     Setting::new(DATA, "QUEUE_MAX_DAYS", Kind::Int(1, 3_650), "30", "Days that one recording or job may wait for its network before it is given up."),

@@ -103,6 +103,23 @@ pub(super) async fn list(house: House, _request: Request) -> Answer {
     success(json!({"devices": house.0.identity.devices()}))
 }
 
+/// A token for a program, told once.
+pub(super) async fn make(house: House, mut request: Request) -> Answer {
+    #[derive(Deserialize)]
+    struct Asked {
+        name: String,
+        #[serde(default)]
+        admin: bool,
+    }
+    let asked: Asked = request.json().await?;
+    let made = house.0.identity.issue(&asked.name, asked.admin).await;
+    let made = made.map_err(refusal)?;
+    house.0.setup.show(None);
+    let data = json!({ "token": made.token, "device": made.device });
+    let answer = envelope(StatusCode::CREATED, data);
+    Ok(answer.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+}
+
 /// A code for one more device, for an admin to show.
 pub(super) async fn new_code(house: House, mut request: Request) -> Answer {
     #[derive(Deserialize, Default)]

@@ -54,6 +54,13 @@ pub const DOCS: &[Doc] = &[
     Doc::get("/api/v1/devices", "The paired devices")
         .answers(&[(JSON, "data { devices: [Device] }")])
         .examples(&[Try("/api/v1/devices")]),
+    Doc::post("/api/v1/devices", "Make a token for a program; it is told once")
+        .details("The first device of a box is always an admin, and claims it.")
+        .takes(&[(JSON, "{ name: text(..64), admin?: bool }")])
+        .status(201)
+        .answers(&[(JSON, "data { token: text, device: Device }")])
+        .errors(&["CONFLICT", "UNAVAILABLE", "STORAGE_FULL", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/devices").with(r#"{"name":"Kitchen display"}"#).status(201), Try("/api/v1/devices").with(r#"{"name":7}"#).status(400)]),
     Doc::post("/api/v1/devices/code", "A code for one more device")
         .takes(&[(JSON, "{ admin?: bool }")])
         .answers(&[(JSON, "data { code: text, admin: bool, valid_for_s: int, url: text # to be opened on the device; the code is behind the # \n qr: [text] # the url as a QR code, a row each: 0 light, 1 dark\n }")])
@@ -83,6 +90,28 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data object")])
         .errors(&["UNAVAILABLE"])
         .examples(&[Try("/api/v1/settings/test").with(r#"{"stage":"x"}"#).status(400)]),
+
+    Doc::get("/api/v1/backup", "The backups that are kept, newest first, and the last restore")
+        .answers(&[(JSON, "data { backups: [{ name: text, bytes: int, made_at: time }], restored: text|null }")])
+        .errors(&["UNAVAILABLE"])
+        .examples(&[Try("/api/v1/backup")]),
+    Doc::post("/api/v1/backup", "Make a backup now")
+        .details("The database through SQLite's online copy, and the recordings, in one zip; answered once it was read again and every hash agreed.")
+        .status(201)
+        .answers(&[(JSON, "data { name: text, bytes: int, files: int, checked: true }")])
+        .errors(&["CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
+        .examples(&[Try("/api/v1/backup").status(201)]),
+    Doc::get("/api/v1/backup/{name}", "Fetch a backup")
+        .answers(&[("application/zip", "")])
+        .errors(&["NOT_FOUND", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/backup/nothing.zip").status(404)]),
+    Doc::post("/api/v1/restore", "Go back to a backup")
+        .details("The body is the backup. It is verified and laid ready; then the box restarts by itself and takes it. What was there is kept aside in the data folder.")
+        .takes(&[("application/zip", "")])
+        .status(202)
+        .answers(&[(JSON, "data { restore: text # as GET /api/v1/backup tells it once it is done\n made_at: time, restarting: true }")])
+        .errors(&["CONFLICT", "PAYLOAD_TOO_LARGE", "STORAGE_FULL", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/restore").with(r#"{"no":"backup"}"#).status(400)]),
 ];
 
 #[rustfmt::skip]

@@ -14,6 +14,7 @@ use crate::identity::{ClaimError, Identity, PairingCode};
 use crate::ops::{Setup, SetupNote};
 use crate::server::{Access, Method, Router, interfaces};
 
+pub mod backup;
 mod devices;
 pub mod docs;
 mod gate;
@@ -23,6 +24,7 @@ pub mod qr;
 pub mod settings;
 mod trust;
 
+pub use backup::{BackupParts, Backups};
 pub use gate::Gate;
 pub use pages::web_dir;
 pub use settings::Settings;
@@ -38,6 +40,7 @@ pub struct HouseParts {
     pub settings: Settings,
     /// `WEB_DIR`: serves this folder in place of the page that is built in.
     pub web_dir: Option<PathBuf>,
+    pub backups: Backups,
 }
 
 /// The certificate that phones are asked to trust.
@@ -75,6 +78,7 @@ impl House {
         pages::routes(router, self);
         trust::routes(router, self);
         settings::api::routes(router, &self.0.settings);
+        backup::api::routes(router, &self.0.backups);
         let mut add = |method, pattern, access, handler: devices::Handler| {
             let house = self.clone();
             router.route(method, pattern, access, move |request| {
@@ -90,6 +94,8 @@ impl House {
         add(Method::POST, "/api/v1/pair/code", public, show);
         let list = devices::boxed(devices::list);
         add(Method::GET, "/api/v1/devices", admin, list);
+        let token = devices::boxed(devices::make);
+        add(Method::POST, "/api/v1/devices", admin, token);
         let code = devices::boxed(devices::new_code);
         add(Method::POST, "/api/v1/devices/code", admin, code);
         let revoke = devices::boxed(devices::revoke);

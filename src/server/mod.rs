@@ -30,6 +30,7 @@ mod listener;
 pub mod memory;
 pub mod multipart;
 pub mod openapi;
+pub mod pieces;
 pub mod rate;
 pub mod request;
 pub mod response;
@@ -42,6 +43,7 @@ pub mod table;
 pub mod target;
 pub mod tls;
 pub mod upgrade;
+pub mod upload;
 pub mod websocket;
 
 pub use crate::scope::current as current_request_id;

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub use super::events::{EventSender, EventStream, Gone};
 pub use super::files::FileBody;
+use super::pieces::Pieces;
 use super::upgrade::UpgradeTask;
 
 pub struct Response {
@@ -21,6 +22,8 @@ pub enum Body {
     Events(EventStream),
     /// A part of a file on disk.
     File(FileBody),
+    /// What a thread is writing.
+    Pieces(Pieces),
     /// 101: what drives the socket once the answer has left.
     Upgrade(UpgradeTask),
 }

@@ -376,6 +376,7 @@ fn keep_length(response: &mut Response) {
     let length = match &response.body {
         Body::Bytes(bytes) => bytes.len() as u64,
         Body::File(file) => file.remaining(),
+        Body::Pieces(_) => return response.body = Body::Empty,
         Body::Empty | Body::Events(_) | Body::Upgrade(_) => return,
     };
     response
@@ -440,6 +441,9 @@ impl hyper::body::Body for OutBody {
             Body::Events(stream) => stream
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk)))),
+            Body::Pieces(pieces) => pieces
+                .poll_chunk(cx)
+                .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
             Body::File(file) => file
                 .poll_chunk(cx)
                 .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
@@ -450,7 +454,7 @@ impl hyper::body::Body for OutBody {
         match &self.body {
             Body::Empty | Body::Upgrade(_) => true,
             Body::Bytes(bytes) => bytes.is_empty(),
-            Body::Events(_) => false,
+            Body::Events(_) | Body::Pieces(_) => false,
             Body::File(file) => file.remaining() == 0,
         }
     }
@@ -459,7 +463,7 @@ impl hyper::body::Body for OutBody {
         match &self.body {
             Body::Empty | Body::Upgrade(_) => SizeHint::with_exact(0),
             Body::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Events(_) => SizeHint::default(),
+            Body::Events(_) | Body::Pieces(_) => SizeHint::default(),
             Body::File(file) => SizeHint::with_exact(file.remaining()),
         }
     }

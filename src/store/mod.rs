@@ -31,8 +31,9 @@ mod writer;
 mod tests;
 
 pub use error::{OpenError, StoreError};
-pub use open::{Examined, examine, look, upgrade};
-pub use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+pub use open::{Examined, examine, foreign, look, upgrade};
+pub use rusqlite::types::Value as Cell;
+pub use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 pub use writer::{COMMIT_METRIC, QUEUE_METRIC, StoreHealth};
 
 use answers::{Answers, Deliver};
@@ -223,6 +224,12 @@ impl Store {
         });
         self.0.writer.copy(target.to_path_buf(), answer)?;
         receiver.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// A connection that cannot write, for a thread that reads long and in small steps (an
+    /// export): opened where it is called, never on the loop.
+    pub fn read_only(path: &Path) -> Result<Connection, StoreError> {
+        Ok(open::reading(path)?)
     }
 
     pub fn path(&self) -> &Path {

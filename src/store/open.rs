@@ -134,6 +134,18 @@ pub fn look<T>(path: &Path, job: impl FnOnce(&Connection) -> Result<T, StoreErro
     job(&reading(path).ok()?).ok()
 }
 
+/// Somebody else's database: only read, and neither its views, triggers nor functions trusted.
+pub fn foreign(path: &Path) -> Result<Connection, StoreError> {
+    use rusqlite::config::DbConfig::{SQLITE_DBCONFIG_DEFENSIVE, SQLITE_DBCONFIG_TRUSTED_SCHEMA};
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_db_config(SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    Ok(connection)
+}
+
 enum Trouble {
     Unusable(String),
     Damaged(String),

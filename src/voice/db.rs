@@ -11,6 +11,7 @@ use super::error::VoiceError;
 use crate::clock::UnixMillis;
 use crate::store::StoreError;
 
+pub mod archive;
 pub mod context;
 pub mod conversations;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub mod facts;
 pub mod filing;
 pub mod jobs;
 pub mod memories;
+pub mod older;
 pub mod recordings;
 pub mod search;
 pub mod settings;

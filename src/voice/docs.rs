@@ -189,6 +189,24 @@ pub const DOCS: &[Doc] = &[
         .errors(&["NOT_FOUND", "CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
         .examples(&[Try("/api/v1/timers/tmr_ffffffffffffffff/snooze").with("{}").status(404)]),
 
+    // Everything in one file.
+    Doc::get("/api/v1/export", "Everything that is remembered, in one file, streamed")
+        .details("`jsonl` and `zip` can be imported again without loss; `md` is for people. A zip may bring the kept recordings.")
+        .query("format?: 'jsonl'|'md'|'zip', audio?: bool # with the recordings; in a zip alone")
+        .answers(&[("application/jsonl", ""), ("text/markdown; charset=utf-8", ""), ("application/zip", "")])
+        .errors(&["CONFLICT", "UNAVAILABLE"])
+        .examples(&[Try("/api/v1/export"), Try("/api/v1/export?format=md"), Try("/api/v1/export?format=zip&audio=1"), Try("/api/v1/export?format=pdf").status(400)]),
+    Doc::post("/api/v1/import", "Add what a file holds: one of an export, or the first server's database")
+        .details("The body is the file. Every line is checked before the first is stored; what is there already stays, so a second import changes nothing. `kept` counts rows that differ here and were left alone.")
+        .query("dry_run?: bool # only tell what would change")
+        .takes(&[("application/octet-stream", "")])
+        .answers(&[(JSON, "data { dry_run: bool, rows: object # new, same and kept by kind of row\n sounds: int, changed: bool }")])
+        .errors(&["CONFLICT", "PAYLOAD_TOO_LARGE", "STORAGE_FULL", "DATABASE_ERROR", "UNAVAILABLE"])
+        .examples(&[
+            Try("/api/v1/import?dry_run=1").with(r#"{"type":"tag","id":"tag_00000000000000aa","name":"kitchen","color":"x"}"#),
+            Try("/api/v1/import").with(r#"{"type":"tag","id":"tag_1"}"#).status(400),
+        ]),
+
     // The box's own microphone and loudspeaker.
     Doc::get("/api/v1/device/audio", "Sound cards, the chosen ones, and the level while the microphone is open")
         .answers(&[(JSON, "data { devices: [object], chosen: { input: text, output: text }, input_error: text|null, output_error: text|null, xruns: int, volume: int, muted: bool, open: bool, level: object|null }")])

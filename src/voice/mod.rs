@@ -16,6 +16,7 @@ use crate::server::Router;
 use crate::store::Store;
 
 pub mod api;
+pub mod archive;
 pub mod db;
 pub mod decode;
 mod deferred;
@@ -206,7 +207,12 @@ impl Voice {
 
     pub fn routes(self: &Rc<Self>, router: &mut Router) {
         let speaker = Rc::new(self.device.clone());
-        api::routes(router, &self.dialogue, Some(speaker));
+        api::routes(
+            router,
+            &self.dialogue,
+            &self.settings().data_dir,
+            Some(speaker),
+        );
         api::speech::routes(router, self);
         api::older::routes(router, self);
         device_api::routes(router, self);

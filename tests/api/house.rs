@@ -83,7 +83,7 @@ impl House {
                     Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings);
                 let mut router = Router::default();
                 let speaker = has_speaker.then(|| Rc::new(Notebook(notes)) as Rc<dyn Speaker>);
-                magpie::voice::api::routes(&mut router, &dialogue, speaker);
+                magpie::voice::api::routes(&mut router, &dialogue, folder.path(), speaker);
                 let mut options = ServerOptions::new(clock, Registry::default());
                 options.http = Some(([127, 0, 0, 1], 0).into());
                 options.rate_per_minute = 1_000_000;

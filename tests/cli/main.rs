@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archive;
+mod backups;
 mod commands;
 mod papers;
 mod serving;

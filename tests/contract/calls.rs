@@ -28,6 +28,10 @@ pub fn home() -> Home {
              INSERT INTO message_index (rowid, content)
              SELECT seq, content FROM messages WHERE id = 'msg_000000000000000{n}';
              INSERT INTO tags (id, name) VALUES ('tag_000000000000000{n}', 'tag{n}');
+             INSERT INTO timers (id, kind, label, state, due_at, duration_ms, created_at, updated_at)
+             VALUES ('tmr_000000000000000{n}', 'timer', 'tea', 'pending', 32503680000000, 60000, {NOW}, {NOW});
+             INSERT INTO jobs (id, kind, subject, state, next_at, last_error, payload, created_at, updated_at)
+             VALUES ('job_000000000000000{n}', 'organize', 'mem_000000000000000{n}', 'failed', {NOW}, 'no model', '{{}}', {NOW}, {NOW});
              INSERT INTO memory_tags VALUES ('mem_000000000000000{n}', 'tag_000000000000000{n}');"
         );
         db.execute_batch(&sql).unwrap();

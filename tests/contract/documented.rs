@@ -131,3 +131,97 @@ fn every_setting_is_in_the_readme_and_in_the_example() {
         );
     }
 }
+
+#[test]
+fn the_chinese_readme_has_the_headings_and_commands_of_the_english_one() {
+    let (english, chinese) = (read("README.md"), read("README.zh.md"));
+    let headings = |text: &str| text.lines().filter(|line| line.starts_with("## ")).count();
+    assert_eq!(headings(&english), headings(&chinese));
+    // The words behind a command may be in either language.
+    let commands = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with("    "));
+        lines
+            .map(|line| line.split(" # ").next().unwrap_or(line).trim().to_owned())
+            .collect()
+    };
+    assert_eq!(commands(&english), commands(&chinese));
+}
+
+/// Message types that the sources of `/ws` read or write.
+fn messages() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (name, text) in sources() {
+        if !name.starts_with("voice/socket/") {
+            continue;
+        }
+        for part in text.split("\"type\": \"").skip(1) {
+            found.insert(part.split('"').next().unwrap().to_owned());
+        }
+        // The variants of what a client may say.
+        for list in ["pub enum Command {", "enum Said {"] {
+            let Some((_, body)) = text.split_once(list) else {
+                continue;
+            };
+            let body = body.split("\n}").next().unwrap();
+            for line in body.lines() {
+                let variant = line.strip_prefix("    ").unwrap_or("");
+                if variant.starts_with(|c: char| c.is_ascii_uppercase()) {
+                    let word: String = variant
+                        .chars()
+                        .take_while(|c| c.is_alphanumeric())
+                        .collect();
+                    found.insert(snake(&word));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn snake(word: &str) -> String {
+    let mut out = String::new();
+    for c in word.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+#[test]
+fn every_message_of_the_socket_is_in_its_page() {
+    let page = read("docs/ws.md");
+    let messages = messages();
+    assert!(messages.len() > 25, "{messages:?}");
+    let missing: Vec<&String> = messages
+        .iter()
+        .filter(|message| !page.contains(&format!("`{message}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/ws.md lacks {missing:?}");
+}
+
+#[test]
+fn every_metric_of_the_sources_is_in_the_page_for_operators() {
+    let page = read("docs/operate.md");
+    let makes = [".counter(", ".gauge(", ".histogram("];
+    let is_name = |word: &str| {
+        word.len() > 5
+            && word.contains('_')
+            && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let mut missing = BTreeSet::new();
+    for (_, text) in sources() {
+        for call in makes {
+            for part in text.split(call).skip(1) {
+                // The name is the first quoted word of the call.
+                let begin: String = part.chars().take(60).collect();
+                let first = begin.split('"').nth(1).unwrap_or("");
+                if is_name(first) && !page.contains(&format!("`{first}`")) {
+                    missing.insert(first.to_owned());
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/operate.md lacks {missing:?}");
+}

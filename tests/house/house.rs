@@ -11,7 +11,9 @@ use std::time::Duration;
 use magpie::audio::{Audio, AudioOptions};
 use magpie::bus::Bus;
 use magpie::clock::Clock;
-use magpie::house::{AuthorityCertificate, Gate, House as Room, HouseParts, Settings};
+use magpie::house::{
+    AuthorityCertificate, BackupParts, Backups, Gate, House as Room, HouseParts, Settings,
+};
 use magpie::identity::{AuthMode, Identity};
 use magpie::ops::{Health, Notifier, Ops, OpsParts, Registry, Setup, loop_watch};
 use magpie::outbound::{Outbound, OutboundOptions};
@@ -174,6 +176,13 @@ async fn build(
         label: String::from("magpie"),
         settings,
         web_dir: None,
+        backups: Backups::start(BackupParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            data_dir: data.to_owned(),
+            folder: data.join("backups"),
+            keep_days: 0,
+        }),
     });
     let mut router = Router::default();
     voice.routes(&mut router);

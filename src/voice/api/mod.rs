@@ -4,6 +4,7 @@
 //! `{"success":true,"data":…}`, errors take the router's shape. Large answers come as JSON from
 //! the query thread and are passed on as bytes.
 
+mod archive;
 mod chat;
 mod conversations;
 mod filing;
@@ -18,6 +19,7 @@ mod timers;
 pub(super) use input::{page as page_of, query_one_of as query_of};
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -42,19 +44,29 @@ pub trait Speaker {
 /// What the handlers work on.
 pub struct Api {
     dialogue: Dialogue,
+    data_dir: PathBuf,
     speaker: Option<Rc<dyn Speaker>>,
 }
 
 /// Adds every route of this file's list. Without a speaker `speak: "device"` is refused.
-pub fn routes(router: &mut Router, dialogue: &Dialogue, speaker: Option<Rc<dyn Speaker>>) {
+pub fn routes(
+    router: &mut Router,
+    dialogue: &Dialogue,
+    data_dir: &Path,
+    speaker: Option<Rc<dyn Speaker>>,
+) {
     let mut routes = Routes {
         router,
         api: Rc::new(Api {
             dialogue: dialogue.clone(),
+            data_dir: data_dir.to_owned(),
             speaker,
         }),
     };
     routes.add(Method::POST, "/api/v1/chat", chat::post);
+
+    routes.add(Method::GET, "/api/v1/export", archive::export);
+    routes.admin(Method::POST, "/api/v1/import", archive::import);
 
     routes.add(Method::GET, "/api/v1/conversations", conversations::list);
     routes.add(Method::POST, "/api/v1/conversations", conversations::create);
@@ -119,11 +131,26 @@ impl Routes<'_> {
         H: Fn(Rc<Api>, Request) -> F + 'static,
         F: Future<Output = Result<Response, HttpError>> + 'static,
     {
+        self.route(method, pattern, Access::Member, handler);
+    }
+
+    fn admin<H, F>(&mut self, method: Method, pattern: &'static str, handler: H)
+    where
+        H: Fn(Rc<Api>, Request) -> F + 'static,
+        F: Future<Output = Result<Response, HttpError>> + 'static,
+    {
+        self.route(method, pattern, Access::Admin, handler);
+    }
+
+    fn route<H, F>(&mut self, method: Method, pattern: &'static str, access: Access, handler: H)
+    where
+        H: Fn(Rc<Api>, Request) -> F + 'static,
+        F: Future<Output = Result<Response, HttpError>> + 'static,
+    {
         let api = Rc::clone(&self.api);
-        self.router
-            .route(method, pattern, Access::Member, move |request| {
-                handler(Rc::clone(&api), request)
-            });
+        self.router.route(method, pattern, access, move |request| {
+            handler(Rc::clone(&api), request)
+        });
     }
 }
 
