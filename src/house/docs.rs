@@ -50,7 +50,7 @@ pub const DOCS: &[Doc] = &[
         .details("The answer does not tell the code. 409 once the box has an owner.")
         .answers(&[(JSON, "data { valid_for_s: int }")])
         .errors(&["CONFLICT", "RATE_LIMIT_EXCEEDED"])
-        .examples(&[Try("/api/v1/pair/code")]),
+        .examples(&[Try("/api/v1/pair/code").status(409)]),
     Doc::get("/api/v1/devices", "The paired devices")
         .answers(&[(JSON, "data { devices: [Device] }")])
         .examples(&[Try("/api/v1/devices")]),
@@ -121,7 +121,7 @@ pub const SHAPES: &[Shape] = &[
         memory: { alloc: int # resident bytes\n total_alloc: int # peak resident bytes\n sys: int # virtual bytes\n num_gc: int }
         version: text, ... }"),
     ("Settings", "{ settings: [Setting], restart_needed: [text] # settings whose new value waits for a restart\n }"),
-    ("Setting", "{ name: text, group: text, help: text, kind: 'number'|'size'|'duration'|'choice'|'path'|'port'|'text'
+    ("Setting", "{ name: text, group: text, help: text, kind: 'number'|'size'|'duration'|'choice'|'choices'|'path'|'port'|'text'
         allowed: text # for people
         options?: [text] # of a choice
         min?: int # of a number; bytes of a size, seconds of a duration
