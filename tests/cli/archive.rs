@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::support::{Home, errors, out};
+use serde_json::json;
+
+use crate::support::{Home, errors, eventually, out};
 
 fn fill(home: &Home) {
     for text in ["the spare key is under the pot", "备用钥匙在花盆下面"] {
@@ -41,6 +43,29 @@ fn what_one_box_exports_another_imports_once() {
     assert!(running.stop().success());
     let readable = out(&two.run(&["export", "--format", "md", "-"]));
     assert!(readable.contains("**You**: hello"), "{readable}");
+}
+
+#[test]
+fn a_timer_that_an_import_brings_counts_at_once() {
+    let home = Home::new();
+    let running = home.serve();
+    let line = json!({
+        "type": "timer", "id": "tmr_0000000000000001", "kind": "reminder", "label": "water",
+        "state": "pending", "due_at": "2024-02-01T07:00:00Z",
+        "created_at": "2024-01-31T20:00:00Z", "updated_at": "2024-01-31T20:00:00Z",
+    });
+    home.write("timers", &format!("{line}\n"));
+    let done = home.run(&["import", "timers"]);
+    assert!(
+        out(&done).contains("timer: 1 new"),
+        "{}{}",
+        out(&done),
+        errors(&done)
+    );
+    // It came due long ago: missed, which only what watches the time finds out.
+    let listed = || running.get("/api/v1/timers").json()["data"]["timers"][0].clone();
+    assert!(eventually(|| listed()["state"] == "missed"), "{}", listed());
+    assert_eq!(listed()["label"], "water");
 }
 
 #[test]
