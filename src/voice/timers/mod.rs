@@ -412,10 +412,7 @@ impl Timers {
 
     /// Takes up what came into the store past the desk; whether all of it had room.
     pub async fn take_in(&self) -> Result<bool, VoiceError> {
-        let kept = self
-            .0
-            .store
-            .query(|connection| db::timers::live(connection));
+        let kept = self.0.store.query(db::timers::live);
         for Timer { id, .. } in kept.await? {
             // Each is looked at again, since it may have been cancelled meanwhile.
             let is_here = self.0.unsaved.borrow().timers.contains_key(&id);
