@@ -144,7 +144,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(MODEL, "SYSTEM_PROMPT_FILE", Kind::Path, "", "A text that tells the model who it is, in place of the built-in one.").reloads(),
     Setting::new(MODEL, "PROMPT_TOKENS", Kind::Int(2_500, 200_000), "4000", "Most that a model is shown for one answer, in tokens.").reloads(),
     Setting::new(MODEL, "RECALL_TOKENS", Kind::Int(0, 100_000), "800", "Most of it that memories take.").reloads(),
-    Setting::new(LOGS, "LOG_LEVEL", Kind::OneOf(&["debug", "info", "warn", "error"]), "info", "How much is logged; what people say only from debug on.").reloads(),
+    Setting::new(LOGS, "LOG_LEVEL", Kind::OneOf(&["debug", "info", "warn", "error"]), "info", "How much is logged; never what people say.").reloads(),
     Setting::new(LOGS, "LOG_FORMAT", Kind::OneOf(&["text", "json"]), "text", "Lines for people, or JSON lines for programs.").reloads(),
     Setting::new(LOGS, "LOG_FILE", Kind::Path, "", "Log file, rotated by itself; not set: standard error.").reloads(),
 ];
