@@ -255,8 +255,8 @@ pub const DOCS: &[Doc] = &[
         .errors(&["TTS_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/synthesize").with(r#"{"text":"Good morning."}"#), Try("/api/v1/synthesize").with(r#"{"text":""}"#).status(400)]),
     Doc::post("/api/v1/voice", "A whole spoken turn in one call: heard, kept, answered")
-        .details("The sound is on the card before anything else happens to it. When it cannot be understood now, or is longer than two minutes, the answer is 202 `OFFLINE_QUEUED` and the job does it later. The same `client_id` again gets the same answer and is stored once. Fields of a raw body stand in the query.")
-        .takes(&[(JSON, "{ audio: base64, mode?: 'chat'|'note'|'auto'|null, conversation_id?: id|null, client_id?: text(1..128)|null, language?: text|null, speak?: 'none'|'device'|'return'|null, recorded_at?: time|null }"), ("audio/wav", "")])
+        .details("The sound is on the card before anything else happens to it. When it cannot be understood now, or is longer than two minutes, the answer is 202 `OFFLINE_QUEUED` and the job does it later. The same `client_id` again gets the same answer and is stored once. The sound is the file `audio` of a form, base64 in JSON, or the body itself, then with the other fields in the query.")
+        .takes(&[(JSON, "{ audio: base64, mode?: 'chat'|'note'|'auto'|null, conversation_id?: id|null, client_id?: text(1..128)|null, language?: text|null, speak?: 'none'|'device'|'return'|null, recorded_at?: time|null }"), ("multipart/form-data", ""), ("audio/wav", "")])
         .query("mode?: 'chat'|'note'|'auto', conversation_id?: id, client_id?: text(1..128), language?: text, speak?: 'none'|'device'|'return', recorded_at?: time")
         .answers(&[(JSON, "data { recording_id: id, text?: text|null, intent?: 'chat'|'note'|'none', reply?: text, conversation_id?: id, message_id?: id, memory_id?: id|null, audio_url?: text|null, job_id?: id|null # of 202\n timing_ms?: object, ... }")])
         .errors(&["NOT_FOUND", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "DATABASE_ERROR", "STORAGE_FULL", "UNAVAILABLE"])
@@ -375,7 +375,9 @@ pub const SHAPES: &[Shape] = &[
     ("Hit", "{ id: id, title?: text, content: text, category?: text, conversation_id?: id, role?: 'user'|'assistant', score: number(0..1), created_at: time
         snippet: text, why: 'text'|'vector'|'both', superseded_by?: id|null, ... }"),
     ("Job", "{ id: id, kind: 'stt'|'reply'|'organize'|'embed'|'summary', subject: text, state: 'queued'|'running'|'done'|'failed', attempts: int
-        next_at?: time, last_error?: text, recording_id?: id, created_at: time, updated_at: time, ... }"),
+        next_at?: time, last_error?: text, recording_id?: id, created_at: time, updated_at: time
+        pieces_done?: int, pieces?: int # of a long recording
+        ... }"),
     ("Tag", "{ id: id, name: text, color: text, count: int }"),
     ("Timer", "{ id: id, kind: 'timer'|'alarm'|'reminder', label: text, state: 'pending'|'ringing'|'done'|'cancelled'|'missed', due_at: time
         duration: number|null # seconds\n remaining: number|null # seconds, while pending

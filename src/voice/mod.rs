@@ -239,6 +239,9 @@ impl Voice {
         self.dialogue
             .answer_with(engines.llm.clone(), settings.model.clone());
         self.room.engines.replace(Rc::new(engines));
+        self.room
+            .recordings
+            .reconfigure(settings.recordings_kept_days, settings.queue_bytes_max);
         self.room.settings.replace(Rc::new(settings));
     }
 

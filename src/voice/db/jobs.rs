@@ -257,13 +257,20 @@ pub struct JobView {
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recording_id: Option<String>,
+    /// Of a long recording that is understood piece by piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pieces_done: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pieces: Option<u32>,
     created_at: Time,
     updated_at: Time,
 }
 
 macro_rules! view_columns {
     () => {
-        "id, kind, subject, state, attempts, next_at, last_error, recording_id, created_at, updated_at"
+        "id, kind, subject, state, attempts, next_at, last_error, recording_id, created_at, updated_at,
+         (SELECT count(text) FROM recording_pieces p WHERE p.recording_id = jobs.recording_id),
+         (SELECT count(*) FROM recording_pieces p WHERE p.recording_id = jobs.recording_id)"
     };
 }
 
@@ -271,9 +278,14 @@ impl JobView {
     fn read(row: &Row) -> Result<JobView, VoiceError> {
         let state: String = row.get(3)?;
         let next_at = Time(row.get(5)?);
+        let kind: String = row.get(1)?;
+        let (pieces_done, pieces): (u32, u32) = (row.get(10)?, row.get(11)?);
+        let is_in_pieces = kind == JobKind::Stt.name() && pieces > 0;
         Ok(JobView {
             id: row.get(0)?,
-            kind: row.get(1)?,
+            pieces_done: is_in_pieces.then_some(pieces_done),
+            pieces: is_in_pieces.then_some(pieces),
+            kind,
             subject: row.get(2)?,
             next_at: (state == "queued").then_some(next_at),
             state,

@@ -59,7 +59,7 @@ async fn voice(
 ) -> Result<Response, HttpError> {
     let since = room.clock.mono();
     let bytes_max = room.settings().upload_bytes_max;
-    let (wish, sent) = upload::read_head(&mut request, bytes_max).await?;
+    let (wish, sent) = upload::read_head(&room.recordings, &mut request, bytes_max).await?;
     let _turn = match &wish.client_id {
         Some(id) => Some(OneAtATime::enter(&handling, id).await),
         None => None,

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::pieces::{cuts_of_file, read_piece};
 use super::{Mode, Recorded, State};
 use crate::audio::decode::SoundFormat;
-use crate::limits::{LISTEN_MAX, PIECE_MAX};
+use crate::limits::{LISTEN_MAX, MEMORY_BYTES_MAX, PIECE_MAX};
 use crate::store::StoreError;
 use crate::voice::db;
 use crate::voice::decode::{DecodeError, Source, decode};
@@ -194,15 +194,23 @@ impl LateStt {
             Mode::Chat => false,
             Mode::Auto => recorded.duration_ms.unwrap_or(0) > LISTEN_MAX.as_millis() as u64,
         };
-        let memory = is_note.then(|| NewMemory {
-            recording_id: Some(id.clone()),
-            recorded_at: Some(recorded.recorded_at),
-            conversation_id: recorded.conversation_id.clone(),
-            wants_organizing: self.0.dialogue.memories().wants_organizing(None),
-            ..NewMemory::told(text.clone(), MemorySource::Voice, now)
+        // Hours of speech are more text than one memory holds.
+        let parts = match is_note {
+            true => parts_of(&text, MEMORY_BYTES_MAX),
+            false => Vec::new(),
+        };
+        let memories = parts.into_iter().map(|part| {
+            NewMemory {
+                recording_id: Some(id.clone()),
+                recorded_at: Some(recorded.recorded_at),
+                conversation_id: recorded.conversation_id.clone(),
+                wants_organizing: self.0.dialogue.memories().wants_organizing(None),
+                ..NewMemory::told(part.to_string(), MemorySource::Voice, now)
+            }
+            .check()
         });
-        let memory = memory.map(NewMemory::check).transpose()?;
-        let saved = memory.as_ref().map(NewMemory::saved);
+        let memories: Vec<NewMemory> = memories.collect::<Result<_, _>>()?;
+        let saved: Vec<_> = memories.iter().map(NewMemory::saved).collect();
         let words = text.clone();
         let key = id.clone();
         self.0
@@ -210,23 +218,25 @@ impl LateStt {
             .database()
             .write(move |connection| {
                 db::recordings::transcribed(connection, &key, &words, now)?;
-                let Some(memory) = memory else {
+                let Some(first) = memories.first() else {
                     return db::jobs::insert(connection, &reply_job(&key), now).map(drop);
                 };
-                db::memories::insert(connection, &memory)?;
-                db::recordings::answered(connection, &key, Some(&memory.id), None, now)
+                for memory in &memories {
+                    db::memories::insert(connection, memory)?;
+                }
+                db::recordings::answered(connection, &key, Some(&first.id), None, now)
             })
             .await
             .map_err(|error: VoiceError| Stop::from(error))?;
         self.0.recordings.queue().wake();
-        match saved {
-            Some(saved) => {
-                self.0.dialogue.memories().announce_saved(&saved);
-                self.tell(json!({
-                    "event": "note_stored", "recording_id": id, "text": text,
-                    "memory_id": saved.id,
-                }));
-            }
+        for saved in &saved {
+            self.0.dialogue.memories().announce_saved(saved);
+        }
+        match saved.first() {
+            Some(first) => self.tell(json!({
+                "event": "note_stored", "recording_id": id, "text": text,
+                "memory_id": first.id,
+            })),
             None => self.tell(json!({"event": "transcribed", "recording_id": id, "text": text})),
         }
         Ok(())
@@ -251,6 +261,21 @@ impl LateStt {
     fn tell(&self, payload: serde_json::Value) {
         self.0.recordings.queue().tell("notice", None, payload);
     }
+}
+
+/// Cut where a line or a word ends, each part at most so many bytes.
+fn parts_of(text: &str, bytes_max: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    while rest.len() > bytes_max {
+        let (head, _) = rest.split_at(rest.floor_char_boundary(bytes_max));
+        let end = head.rfind('\n').or_else(|| head.rfind(char::is_whitespace));
+        let (part, left) = rest.split_at(end.unwrap_or(head.len()));
+        parts.push(part.trim_end());
+        rest = left.trim_start();
+    }
+    parts.push(rest);
+    parts
 }
 
 fn reply_job(recording: &str) -> NewJob {
@@ -369,5 +394,31 @@ impl LateReply {
                 false
             })
             .then(|| id.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_fit_and_keep_every_word(text in "[a-c记 \n]{0,200}", bytes_max in 4_usize..40) {
+            let parts = parts_of(&text, bytes_max);
+            prop_assert!(parts.iter().all(|part| part.len() <= bytes_max));
+            let solid = |text: &str| text.split_whitespace().collect::<String>();
+            prop_assert_eq!(solid(&parts.concat()), solid(&text));
+        }
+    }
+
+    #[test]
+    fn a_part_ends_with_a_line_or_a_word() {
+        assert_eq!(
+            parts_of("one two\nthree four", 12),
+            ["one two", "three four"]
+        );
+        assert_eq!(parts_of("one two three", 9), ["one two", "three"]);
+        assert_eq!(parts_of("short", 9), ["short"]);
     }
 }

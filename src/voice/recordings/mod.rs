@@ -4,6 +4,7 @@
 //! removed for room: at the cap new recordings are refused. What is understood goes by age. At a
 //! start everything that was not finished is found again and queued.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -61,8 +62,8 @@ struct Inner {
     clock: Clock,
     queue: Queue,
     writer: Option<Writer>,
-    kept: Duration,
-    waiting_bytes_max: u64,
+    kept: Cell<Duration>,
+    waiting_bytes_max: Cell<u64>,
     abandoned: mpsc::Sender<(Handle, Kept)>,
 }
 
@@ -84,8 +85,8 @@ impl Recordings {
             clock: parts.clock,
             queue: parts.queue,
             writer,
-            kept: Duration::from_secs(u64::from(parts.kept_days) * 86_400),
-            waiting_bytes_max: parts.waiting_bytes_max,
+            kept: Cell::new(days(parts.kept_days)),
+            waiting_bytes_max: Cell::new(parts.waiting_bytes_max),
             abandoned,
         }));
         let keeper = recordings.clone();
@@ -100,10 +101,16 @@ impl Recordings {
         recordings
     }
 
+    /// From now on; the next sweep goes by it.
+    pub fn reconfigure(&self, kept_days: u32, waiting_bytes_max: u64) {
+        self.0.kept.set(days(kept_days));
+        self.0.waiting_bytes_max.set(waiting_bytes_max);
+    }
+
     /// Refuses, with what to do, when there is no room for another recording.
     pub fn check_room(&self) -> Result<(), VoiceError> {
         let waiting = self.0.store.read(db::recordings::waiting_bytes)?;
-        if waiting >= self.0.waiting_bytes_max {
+        if waiting >= self.0.waiting_bytes_max.get() {
             return Err(VoiceError::Full(format!(
                 "{} MB of recordings wait to be understood already; bring the network or a speech \
                  engine back, or delete some under /api/v1/jobs",
@@ -251,7 +258,7 @@ impl Recordings {
 
     /// Understood sound that nobody wants kept goes at once.
     pub(super) async fn after_use(&self, id: &str) -> Result<(), VoiceError> {
-        if self.0.kept.is_zero() {
+        if self.0.kept.get().is_zero() {
             self.remove_sound(id).await?;
         }
         Ok(())
@@ -388,9 +395,13 @@ impl Recordings {
             .write(move |connection| db::recordings::adopt_time(connection, CLOCK_SET, now))
             .await;
         adopted?;
-        let before = UnixMillis(now.0 - self.0.kept.as_millis() as i64);
+        let before = UnixMillis(now.0 - self.0.kept.get().as_millis() as i64);
         let cramped = disk_free(&self.0.folder).is_some_and(|free| free < DISK_FREE_BYTES_MIN);
-        let kept_max = if cramped { 0 } else { self.0.waiting_bytes_max };
+        let kept_max = if cramped {
+            0
+        } else {
+            self.0.waiting_bytes_max.get()
+        };
         loop {
             let outlived: Result<Vec<String>, VoiceError> = self
                 .0
@@ -408,6 +419,10 @@ impl Recordings {
             }
         }
     }
+}
+
+fn days(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count) * 86_400)
 }
 
 /// The work that a recording waits for.

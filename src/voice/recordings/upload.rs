@@ -7,13 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Kept, Mode, NewRecording, Origin, Recordings};
+use super::{Kept, Mode, NewRecording, Origin, Recording, Recordings};
 use crate::clock::UnixMillis;
-use crate::limits::{CLIENT_ID_BYTES_MAX, RECORDER_QUEUE_BYTES_MAX};
+use crate::limits::{CLIENT_ID_BYTES_MAX, MULTIPART_TEXT_BYTES_MAX, RECORDER_QUEUE_BYTES_MAX};
 use crate::server::{HttpError, Request, StatusCode};
 
 /// How often a card that is behind is looked at again.
 const CARD_PAUSE: Duration = Duration::from_millis(5);
+/// Of a form beside its sound: boundaries and the other fields.
+const FORM_FRAME_BYTES_MAX: u64 = 128 * 1024;
+/// So many bytes tell a format.
+const FORMAT_BYTES: usize = 16;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speak {
@@ -57,9 +61,54 @@ pub enum Sound {
     Whole(Vec<u8>),
     /// The body itself.
     Raw,
+    /// Of a form, whose fields may come behind the sound: it is on its way to the card already.
+    Begun(Box<Recording>),
 }
 
 impl Fields {
+    async fn of_form(
+        recordings: &Recordings,
+        request: &mut Request,
+        bytes_max: usize,
+    ) -> Result<(Fields, Sound), HttpError> {
+        let mut form = request.multipart(bytes_max as u64 + FORM_FRAME_BYTES_MAX)?;
+        let mut fields = Fields::default();
+        let mut sound = None;
+        while let Some(part) = form.part().await? {
+            if part.filename.is_some() || matches!(part.name.as_str(), "audio" | "file") {
+                if sound.is_some() {
+                    return Err(HttpError::invalid("The form holds more than one file."));
+                }
+                let mut intake = Intake::new(recordings)?;
+                while let Some(chunk) = form.chunk().await? {
+                    intake.push(&chunk).await?;
+                }
+                sound = Some(intake.begun()?);
+                continue;
+            }
+            let text = form.text(&part.name, MULTIPART_TEXT_BYTES_MAX).await?;
+            fields.set(&part.name, text);
+        }
+        let sound = sound.ok_or_else(|| {
+            HttpError::invalid("`audio` is missing: send the sound in a field of this name.")
+        })?;
+        Ok((fields, Sound::Begun(Box::new(sound))))
+    }
+
+    /// An empty field of a form was left empty by whoever filled it in.
+    fn set(&mut self, name: &str, text: String) {
+        let field = match name {
+            "mode" => &mut self.mode,
+            "conversation_id" => &mut self.conversation_id,
+            "client_id" => &mut self.client_id,
+            "language" => &mut self.language,
+            "speak" => &mut self.speak,
+            "recorded_at" => &mut self.recorded_at,
+            _ => return,
+        };
+        *field = Some(text).filter(|text| !text.trim().is_empty());
+    }
+
     pub fn of_query(request: &Request) -> Fields {
         Fields {
             mode: request.query("mode"),
@@ -108,6 +157,7 @@ impl Fields {
 
 /// Reads what has to be known before the sound.
 pub async fn read_head(
+    recordings: &Recordings,
     request: &mut Request,
     bytes_max: usize,
 ) -> Result<(Wish, Sound), HttpError> {
@@ -122,6 +172,10 @@ pub async fn read_head(
                 .map_err(|_| HttpError::invalid("audio: the sound is not valid base64"))?;
             Ok((body.fields.check()?, Sound::Whole(bytes)))
         }
+        "multipart/form-data" => {
+            let (fields, sound) = Fields::of_form(recordings, request, bytes_max).await?;
+            Ok((fields.check()?, sound))
+        }
         sound if sound.starts_with("audio/") || sound == "application/octet-stream" => {
             Ok((Fields::of_query(request).check()?, Sound::Raw))
         }
@@ -129,8 +183,8 @@ pub async fn read_head(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UNSUPPORTED_AUDIO",
             format!(
-                "Content-Type {other:?} is not understood; send audio/wav, or JSON with the field \
-                 audio in base64"
+                "Content-Type {other:?} is not understood; send audio/wav, a form with the file \
+                 audio, or JSON with the field audio in base64"
             ),
         )),
     }
@@ -144,47 +198,81 @@ pub async fn receive(
     request: &mut Request,
     bytes_max: usize,
 ) -> Result<Kept, HttpError> {
-    recordings.check_room()?;
-    let new = |format| NewRecording {
-        origin: Origin::Upload,
+    let recording = match sound {
+        Sound::Begun(recording) => *recording,
+        Sound::Whole(bytes) => {
+            let mut intake = Intake::new(recordings)?;
+            for part in bytes.chunks(256 * 1024) {
+                intake.push(part).await?;
+            }
+            intake.begun()?
+        }
+        Sound::Raw => {
+            let mut intake = Intake::new(recordings)?;
+            while let Some(chunk) = request.body_chunk(bytes_max as u64).await? {
+                intake.push(&chunk).await?;
+            }
+            intake.begun()?
+        }
+    };
+    let kept = recording.finish().await?;
+    Ok(Kept {
         mode: wish.mode,
-        format,
         client_id: wish.client_id.clone(),
         conversation_id: wish.conversation_id.clone(),
         language: wish.language.clone(),
         speak: wish.speak == Speak::Return,
-        recorded_at: wish.recorded_at,
-    };
-    if let Sound::Whole(bytes) = sound {
-        let mut recording = recordings.begin(new(format_of(&bytes)))?;
-        for part in bytes.chunks(256 * 1024) {
-            wait_for_card(recordings).await;
-            recording.push_bytes(part.to_vec())?;
+        recorded_at: wish.recorded_at.unwrap_or(kept.recorded_at),
+        ..kept
+    })
+}
+
+/// Sound on its way to the card. Given up it leaves nothing.
+struct Intake<'a> {
+    recordings: &'a Recordings,
+    /// Too little yet to tell the format, and with it the file's name.
+    start: Vec<u8>,
+    recording: Option<Recording>,
+}
+
+impl<'a> Intake<'a> {
+    fn new(recordings: &'a Recordings) -> Result<Intake<'a>, HttpError> {
+        recordings.check_room()?;
+        Ok(Intake {
+            recordings,
+            start: Vec::new(),
+            recording: None,
+        })
+    }
+
+    async fn push(&mut self, chunk: &[u8]) -> Result<(), HttpError> {
+        wait_for_card(self.recordings).await;
+        if let Some(recording) = &mut self.recording {
+            return Ok(recording.push_bytes(chunk.to_vec())?);
         }
-        return Ok(recording.finish().await?);
+        self.start.extend_from_slice(chunk);
+        match self.start.len() < FORMAT_BYTES {
+            true => Ok(()),
+            false => self.begin(),
+        }
     }
-    let mut start = Vec::new();
-    let mut recording = None;
-    while let Some(chunk) = request.body_chunk(bytes_max as u64).await? {
-        wait_for_card(recordings).await;
-        let recording = match &mut recording {
-            Some(recording) => recording,
-            none => {
-                // The first bytes tell the format, and with it the file's name.
-                start.extend_from_slice(&chunk);
-                if start.len() < 16 {
-                    continue;
-                }
-                let begun = none.insert(recordings.begin(new(format_of(&start)))?);
-                begun.push_bytes(std::mem::take(&mut start))?;
-                continue;
-            }
+
+    fn begin(&mut self) -> Result<(), HttpError> {
+        let start = std::mem::take(&mut self.start);
+        let new = NewRecording {
+            format: format_of(&start),
+            ..NewRecording::live(Origin::Upload, Mode::Auto)
         };
-        recording.push_bytes(chunk.to_vec())?;
+        let recording = self.recording.insert(self.recordings.begin(new)?);
+        Ok(recording.push_bytes(start)?)
     }
-    match recording {
-        Some(recording) => Ok(recording.finish().await?),
-        None => Err(HttpError::invalid("The sound is empty; send a recording.")),
+
+    fn begun(mut self) -> Result<Recording, HttpError> {
+        if !self.start.is_empty() {
+            self.begin()?;
+        }
+        self.recording
+            .ok_or_else(|| HttpError::invalid("The sound is empty; send a recording."))
     }
 }
 

@@ -58,8 +58,7 @@ struct Ring {
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// What the store held at the start or was brought by an import, and the last wall time that
-    /// was noted before the start.
+    /// What the store held at the start, and the last wall time that was noted before it.
     Load {
         timers: Vec<Timer>,
         seen: Option<UnixMillis>,
