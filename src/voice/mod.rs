@@ -340,3 +340,6 @@ impl api::Speaker for Device {
         }
     }
 }
+
+#[cfg(test)]
+mod session_tests;
