@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::dialogue::VoiceError;
+use super::providers::Sound;
 use crate::audio::decode::{DecodeError as SoundError, SoundFormat, speech_of};
 use crate::limits::{
     DECODE_ON_LOOP_BYTES_MAX, DECODE_STACK_BYTES, DECODED_BYTES_MAX, DECODES_MAX, NOTE_MAX,
@@ -46,6 +47,26 @@ pub struct Decoded {
     pub bytes: Bytes,
     pub format: SoundFormat,
     _held: Held,
+}
+
+impl Decoded {
+    /// For an engine, with the bytes as they came where they are fit to be passed on.
+    pub fn sound(&mut self) -> Sound {
+        let encoded = self.is_whole().then(|| (self.bytes.clone(), self.format));
+        Sound {
+            encoded,
+            ..Sound::new(std::mem::take(&mut self.samples))
+        }
+    }
+
+    /// Samples that were streamed into a WAV, or cut off, are read here but not everywhere.
+    fn is_whole(&self) -> bool {
+        let told = self.bytes.get(4..8).map(|told| {
+            let told: [u8; 4] = told.try_into().unwrap_or_default();
+            u64::from(u32::from_le_bytes(told))
+        });
+        self.format != SoundFormat::Wav || told == Some(self.bytes.len() as u64 - 8)
+    }
 }
 
 impl Source {

@@ -15,7 +15,7 @@ use crate::server::{Access, HttpError, Method, Request, Response, Router, Status
 use crate::voice::Voice;
 use crate::voice::decode::{Source, decode};
 use crate::voice::dialogue::VoiceError;
-use crate::voice::providers::{EngineError, Sound, Speech, SttOptions, Transcript};
+use crate::voice::providers::{EngineError, Speech, SttOptions, Transcript};
 use crate::voice::sentence::Cutter;
 
 /// What `response_format` takes.
@@ -77,7 +77,7 @@ pub async fn understand(
         return Err(HttpError::invalid("audio: the sound is empty"));
     }
     let stt = voice.engines().stt.clone().map_err(EngineError::of_stt)?;
-    let sound = Sound::new(std::mem::take(&mut decoded.samples));
+    let sound = decoded.sound();
     let options = SttOptions {
         language: options
             .language

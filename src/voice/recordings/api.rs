@@ -22,7 +22,7 @@ use crate::voice::error::VoiceError;
 use crate::voice::providers::{EngineError, Sound, Speech, SttOptions};
 use crate::voice::rules::{self, replies};
 use crate::voice::sentence::Cutter;
-use crate::voice::session::{Room, length_of};
+use crate::voice::session::Room;
 
 /// Calls of one `client_id` that are being handled; the same again waits for its answer.
 type Handling = Rc<RefCell<HashMap<String, Rc<Notify>>>>;
@@ -162,21 +162,21 @@ async fn handle(
     mut kept: Kept,
     since: MonoMillis,
 ) -> Result<Response, HttpError> {
-    let samples = match measure(&room, &mut kept).await {
-        Ok(samples) => samples,
+    let sound = match measure(&room, &mut kept).await {
+        Ok(sound) => sound,
         Err(error) => {
             room.recordings.unlink(&kept.file);
             return Err(error);
         }
     };
     let id = kept.id.clone();
-    let Some(samples) = samples else {
+    let Some(sound) = sound else {
         // Too long to wait for: it is understood piece by piece.
         return later(&room, &wish, kept).await;
     };
     room.recordings.store(kept.clone(), None).await?;
     let transcribing = room.clock.mono();
-    let text = match transcribe(&room, &wish, samples).await {
+    let text = match transcribe(&room, &wish, sound).await {
         Ok(text) => text,
         Err(error) => {
             let queued = later(&room, &wish, kept).await?;
@@ -207,7 +207,7 @@ async fn handle(
 }
 
 /// Decodes the sound and notes its length; `None` when it is too long for one call.
-async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Vec<i16>>, HttpError> {
+async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Sound>, HttpError> {
     let path = room.recordings.path_of(&kept.file);
     if kept.format == "wav" && super::pieces::is_ours(&path).await {
         let length = super::repair::length_of_wav(kept.bytes);
@@ -216,7 +216,7 @@ async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Vec<i16>>, HttpE
             return Ok(None);
         }
     }
-    let samples = load(&kept.format, path)
+    let sound = load(&kept.format, path)
         .await
         .map_err(|error| match error {
             super::late::LoadError::Unreadable(why) => {
@@ -224,8 +224,8 @@ async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Vec<i16>>, HttpE
             }
             super::late::LoadError::Busy(why) => HttpError::busy(why, 1),
         })?;
-    kept.duration_ms = Some(length_of(&samples).as_millis() as u64);
-    Ok(Some(samples))
+    kept.duration_ms = Some(sound.duration().as_millis() as u64);
+    Ok(Some(sound))
 }
 
 /// Queues the recording; durable when this returns.
@@ -235,7 +235,7 @@ async fn later(room: &Room, wish: &Wish, kept: Kept) -> Result<Response, HttpErr
     Ok(queued(&id, job_id.as_deref(), wish.language.as_deref()))
 }
 
-async fn transcribe(room: &Room, wish: &Wish, samples: Vec<i16>) -> Result<String, EngineError> {
+async fn transcribe(room: &Room, wish: &Wish, sound: Sound) -> Result<String, EngineError> {
     let options = SttOptions {
         language: wish
             .language
@@ -245,7 +245,7 @@ async fn transcribe(room: &Room, wish: &Wish, samples: Vec<i16>) -> Result<Strin
     };
     let engines = room.engines();
     let stt = engines.stt.clone()?;
-    let transcript = stt.transcribe(&Sound::new(samples), &options).await;
+    let transcript = stt.transcribe(&sound, &options).await;
     match &transcript {
         Ok(_) => room.stt_calls.succeeded(room.clock.wall()),
         Err(error) => room.stt_calls.failed(&error.clone().of_stt()),

@@ -93,8 +93,8 @@ impl LateStt {
         let text = match is_long(&recorded) {
             true => self.in_pieces(job, &recorded, path).await?,
             false => {
-                let samples = load(&recorded.format, path).await?;
-                self.understand(samples, &recorded).await?
+                let sound = load(&recorded.format, path).await?;
+                self.understand(sound, &recorded).await?
             }
         };
         self.store(&recorded, text).await?;
@@ -102,7 +102,7 @@ impl LateStt {
         Ok(Outcome::Done)
     }
 
-    async fn understand(&self, samples: Vec<i16>, recorded: &Recorded) -> Result<String, Stop> {
+    async fn understand(&self, sound: Sound, recorded: &Recorded) -> Result<String, Stop> {
         let engines = self.0.engines();
         let stt = engines.stt.clone().map_err(Stop::from)?;
         let language = recorded.language.clone();
@@ -110,7 +110,7 @@ impl LateStt {
             language: language.or_else(|| self.0.settings().language.clone()),
             prompt: None,
         };
-        let transcript = stt.transcribe(&Sound::new(samples), &options).await;
+        let transcript = stt.transcribe(&sound, &options).await;
         let transcript = match transcript {
             Ok(transcript) => transcript,
             Err(error) => {
@@ -153,7 +153,7 @@ impl LateStt {
             }
             let (at, from, to) = (path.clone(), *from, *to);
             let samples = off_the_loop(move || read_piece(&at, from, to)).await?;
-            let understood = self.understand(samples, recorded).await?;
+            let understood = self.understand(Sound::new(samples), recorded).await?;
             *text = Some(understood.clone());
             let id = recorded.id.clone();
             store
@@ -306,12 +306,12 @@ impl From<LoadError> for Stop {
     }
 }
 
-/// A file's sound at the speech rate.
-pub(super) async fn load(format: &str, path: PathBuf) -> Result<Vec<i16>, LoadError> {
+/// A file's sound, at the speech rate and as it is.
+pub(super) async fn load(format: &str, path: PathBuf) -> Result<Sound, LoadError> {
     let bytes = off_the_loop(move || std::fs::read(path)).await?;
     let decoded = decode(Source::bytes(bytes, SoundFormat::of_type(format))).await;
     decoded
-        .map(|decoded| decoded.samples)
+        .map(|mut decoded| decoded.sound())
         .map_err(|error| match error {
             DecodeError::Busy => LoadError::Busy(error.to_string()),
             error => LoadError::Unreadable(format!("{error} (format {format})")),
