@@ -1,6 +1,7 @@
 //! What the settings say to the voice room, in the room's own words.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::voice::filing::AutoMemory;
@@ -51,6 +52,7 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
             key: config.text("OPENAI_API_KEY").and_then(ApiKey::new),
         }),
         recordings_kept_days: config.number("AUDIO_KEEP_DAYS") as u32,
+        queue_spacing: Duration::from_secs(config.number("QUEUE_SPACING")),
         queue_days_max: config.number("QUEUE_MAX_DAYS") as u32,
         queue_bytes_max: config.number("QUEUE_MAX_MB") * 1024 * 1024,
         upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,

@@ -100,6 +100,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(DATA, "AUDIO_KEEP_DAYS", Kind::Int(0, 36_500), "7", "Days that recordings are kept once they are understood; 0 removes each as soon as its text is stored.").reloads(),
     Setting::new(DATA, "QUEUE_MAX_MB", Kind::Int(1, 1_048_576), "512", "Sound in MB that may wait to be understood; beyond it new recordings are refused.").reloads(),
     Setting::new(DATA, "QUEUE_MAX_DAYS", Kind::Int(1, 3_650), "30", "Days that one recording or job may wait for its network before it is given up."),
+    Setting::new(DATA, "QUEUE_SPACING", Kind::Int(0, 3_600), "5", "Seconds between two jobs while what had to wait is worked off."),
     Setting::new(SPEECH, "STT_PROVIDER", Kind::Chain(&["auto", "none", "openai", "command", "whisper.cpp", "pocketsphinx"]), "auto", "What understands speech; auto takes the server whose key or address is set, then the best program that is installed.").reloads(),
     Setting::new(SPEECH, "STT_COMMAND", Kind::Text, "", "Own recogniser: a command line with {wav}, and {language} or {model} if it wants them; it prints the text.").reloads(),
     Setting::new(SPEECH, "STT_MODEL", Kind::Text, "", "Model file of a recogniser that needs one (whisper.cpp), or the server's name of a model; not set: whisper-1.").reloads(),

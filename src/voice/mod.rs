@@ -129,7 +129,10 @@ impl Voice {
             bus: parts.bus.clone(),
             clock: parts.clock.clone(),
             metrics: parts.metrics.clone(),
-            pace: Pace::of_days(settings.queue_days_max),
+            pace: Pace {
+                spacing: settings.queue_spacing,
+                ..Pace::of_days(settings.queue_days_max)
+            },
         });
         let recordings = Recordings::start(RecordingsParts {
             store: parts.store.clone(),
@@ -173,11 +176,8 @@ impl Voice {
             store: parts.store,
         });
         let _ = room.actor.set(device.downgrade());
-        tokio::task::spawn_local(show_network(
-            room.world.network.clone(),
-            device.downgrade(),
-            queue.clone(),
-        ));
+        tokio::task::spawn_local(show_network(room.world.network.clone(), device.downgrade()));
+        tokio::task::spawn_local(try_again(room.world.network.clone(), queue.clone()));
         if settings.tts_cache_bytes > 0 {
             tokio::task::spawn_local(phrases::keep_ready(Rc::downgrade(&room)));
         }
@@ -291,17 +291,19 @@ fn filing_settings_of(room: &Rc<Room>) -> Rc<dyn Fn() -> FilingSettings> {
     })
 }
 
-/// Tells the box's own endpoint, and the work that waits, of a network that it needs and that goes or comes back.
-async fn show_network(network: Network, device: device::WeakDevice, queue: Queue) {
+/// What waits in the queue is tried as soon as the network, or a provider, is back.
+async fn try_again(network: Network, queue: Queue) {
+    let mut returns = network.returns();
+    while returns.changed().await.is_ok() {
+        queue.network_returned();
+    }
+}
+
+/// Tells the box's own endpoint of a network that it needs and that goes or comes back.
+async fn show_network(network: Network, device: device::WeakDevice) {
     let mut changes = network.changes();
-    let mut was_down = false;
     while changes.changed().await.is_ok() {
-        let is_down = network.is_down();
-        if was_down && !is_down {
-            queue.network_returned();
-        }
-        was_down = is_down;
-        let offline = is_down && network.is_needed();
+        let offline = network.is_down() && network.is_needed();
         let Some(device) = device.upgrade() else {
             return;
         };

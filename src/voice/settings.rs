@@ -8,6 +8,7 @@ use super::hardware::HardwareSettings;
 use super::mind::ModelSettings;
 use super::vectors::EmbedSettings;
 use crate::audio::decode::SoundFormat;
+use crate::limits::JOB_SPACING;
 
 /// Every field has the default of its environment variable.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct VoiceSettings {
     /// `AUDIO_KEEP_DAYS`: utterances of the box's microphone stay this long under
     /// `recordings/`; 0 keeps none.
     pub recordings_kept_days: u32,
+    /// `QUEUE_SPACING`: between two jobs while a backlog is worked off.
+    pub queue_spacing: Duration,
     /// `QUEUE_MAX_DAYS`: how long a job may wait in all.
     pub queue_days_max: u32,
     /// `QUEUE_MAX_MB` in bytes: sound that waits to be understood.
@@ -148,6 +151,7 @@ impl Default for VoiceSettings {
             summary_at: None,
             embed: None,
             recordings_kept_days: 0,
+            queue_spacing: JOB_SPACING,
             queue_days_max: 30,
             queue_bytes_max: 512 * 1024 * 1024,
             upload_bytes_max: 10 * 1024 * 1024,

@@ -3,6 +3,7 @@
 
 #[path = "../support/alsa.rs"]
 mod alsa;
+mod backlog;
 mod cut;
 mod double;
 mod failing;

@@ -83,6 +83,17 @@ impl Breaker {
         }
     }
 
+    /// Why it was opened is over: the next call may try.
+    pub fn renewed(self, now: MonoMillis) -> Breaker {
+        match self {
+            Breaker::Open { .. } => Breaker::Open {
+                until: now,
+                wait: BREAKER_OPEN,
+            },
+            other => other,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Breaker::Closed { .. } => "closed",

@@ -34,6 +34,8 @@ pub struct Member<E: ?Sized> {
     weight: u32,
     limit: Limit,
     breaker: Cell<Breaker>,
+    /// Returns of the network that the breaker has taken in.
+    returns: Cell<u64>,
     record: RefCell<Record>,
 }
 
@@ -90,11 +92,22 @@ impl<E: ?Sized> Member<E> {
             weight,
             limit,
             breaker: Cell::default(),
+            returns: Cell::new(0),
             record: RefCell::default(),
         }
     }
 
-    fn ended(&self, result: Result<(), &EngineError>, clock: &Clock) {
+    /// What a provider out there did while the network was away says nothing of it now.
+    fn renew(&self, network: &Network, clock: &Clock) {
+        if self.place == Place::World
+            && self.returns.replace(network.returned()) < network.returned()
+        {
+            self.breaker.set(self.breaker.get().renewed(clock.mono()));
+        }
+    }
+
+    /// Whether it had failed before and is back with this.
+    fn ended(&self, result: Result<(), &EngineError>, clock: &Clock) -> bool {
         let ended = match result {
             Ok(()) => Ended::Well,
             Err(error) => class(error),
@@ -104,13 +117,14 @@ impl<E: ?Sized> Member<E> {
         let mut record = self.record.borrow_mut();
         match result {
             Ok(()) => {
-                record.failing = false;
                 record.last_ok_at = Some(clock.wall());
+                std::mem::take(&mut record.failing)
             }
             Err(error) => {
                 record.failing |= ended != Ended::Otherwise;
                 let told: String = error.to_string().chars().take(300).collect();
                 record.last_error = Some(told);
+                false
             }
         }
     }
@@ -139,9 +153,9 @@ struct UnderWay<'a, E: ?Sized> {
 }
 
 impl<E: ?Sized> UnderWay<'_, E> {
-    fn end(mut self, result: Result<(), &EngineError>) {
+    fn end(mut self, result: Result<(), &EngineError>) -> bool {
         self.told = true;
-        self.member.ended(result, self.clock);
+        self.member.ended(result, self.clock)
     }
 }
 
@@ -167,6 +181,7 @@ impl<E: ?Sized> Chain<E> {
     }
 
     fn may_ask(&self, member: &Member<E>) -> bool {
+        member.renew(&self.network, &self.clock);
         member.breaker.get().lets_through(self.clock.mono())
             && !(member.place == Place::World && self.network.is_down())
     }
@@ -220,7 +235,9 @@ impl<E: ?Sized> Chain<E> {
             } else {
                 call.await
             };
-            under_way.end(result.as_ref().map(|_| ()));
+            if under_way.end(result.as_ref().map(|_| ())) {
+                self.network.note_return();
+            }
             if member.place == Place::World {
                 self.network.note(result.as_ref().map(|_| ()));
             }

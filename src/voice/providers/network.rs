@@ -64,6 +64,8 @@ pub struct Network(Rc<Inner>);
 struct Inner {
     facts: Cell<Facts>,
     state: watch::Sender<NetworkState>,
+    /// How often something that was away came back.
+    returns: watch::Sender<u64>,
     /// Asked whether the network is back; empty: nothing needs it.
     hosts: RefCell<Vec<String>>,
 }
@@ -73,6 +75,7 @@ impl Default for Network {
         Network(Rc::new(Inner {
             facts: Cell::default(),
             state: watch::Sender::new(NetworkState::Online),
+            returns: watch::Sender::new(0),
             hosts: RefCell::default(),
         }))
     }
@@ -109,6 +112,20 @@ impl Network {
         self.0.state.subscribe()
     }
 
+    /// Counts up when the network or a provider is back: what waits is worth another try.
+    pub fn returns(&self) -> watch::Receiver<u64> {
+        self.0.returns.subscribe()
+    }
+
+    pub fn returned(&self) -> u64 {
+        *self.0.returns.borrow()
+    }
+
+    /// A provider that failed the last time answered.
+    pub fn note_return(&self) {
+        self.0.returns.send_modify(|count| *count += 1);
+    }
+
     /// A call to a provider out there ended.
     pub fn note(&self, result: Result<(), &EngineError>) {
         self.change(|facts| match result {
@@ -129,6 +146,7 @@ impl Network {
 
     fn change(&self, change: impl FnOnce(&mut Facts)) {
         let mut facts = self.0.facts.get();
+        let was_down = facts.state() == NetworkState::Offline;
         change(&mut facts);
         self.0.facts.set(facts);
         let state = facts.state();
@@ -139,6 +157,9 @@ impl Network {
         });
         if changed {
             log::info!("event=network state={}", state.name());
+        }
+        if was_down && state != NetworkState::Offline {
+            self.note_return();
         }
     }
 }
