@@ -103,6 +103,7 @@ pub async fn import(api: Rc<Api>, mut request: Request) -> Result<Response, Http
     let (path, folder) = (file.path.clone(), recordings(&api));
     let sounds = on_thread("import", move || import::sounds(&path, &folder, dry_run)).await??;
     if !dry_run {
+        take_in_timers(&api).await;
         log::info!("event=imported rows={} sounds={sounds}", counts.new_rows());
     }
     let answer = json!({
@@ -112,6 +113,15 @@ pub async fn import(api: Rc<Api>, mut request: Request) -> Result<Response, Http
         "changed": !dry_run && (counts.new_rows() > 0 || sounds > 0),
     });
     Ok(data(StatusCode::OK, &answer))
+}
+
+/// What was stored is stored: that a timer cannot ring before the next start is no failed import.
+async fn take_in_timers(api: &Api) {
+    match api.dialogue.timers().take_in().await {
+        Ok(true) => {}
+        Ok(false) => log::warn!("event=imported_timers_wait why=\"too many are set\""),
+        Err(error) => log::warn!("event=imported_timers_wait error=\"{error}\""),
+    }
 }
 
 /// Reads the file once: only looking, or storing.

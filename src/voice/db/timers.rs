@@ -52,7 +52,7 @@ pub fn save(connection: &Connection, timer: &Timer) -> Result<(), VoiceError> {
     Ok(())
 }
 
-/// Everything that may still ring; read once, at the start.
+/// Everything that may still ring; read at the start and after an import.
 pub fn live(connection: &Connection) -> Result<Vec<Timer>, VoiceError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM timers WHERE state IN ('pending', 'ringing') ORDER BY due_at LIMIT ?1"

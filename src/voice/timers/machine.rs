@@ -58,7 +58,8 @@ struct Ring {
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// What the store held at the start, and the last wall time that was noted before it.
+    /// What the store held at the start or was brought by an import, and the last wall time that
+    /// was noted before the start.
     Load {
         timers: Vec<Timer>,
         seen: Option<UnixMillis>,

@@ -410,6 +410,31 @@ impl Timers {
         }
     }
 
+    /// Takes up what came into the store past the desk; whether all of it had room.
+    pub async fn take_in(&self) -> Result<bool, VoiceError> {
+        let kept = self.0.store.query(db::timers::live);
+        for Timer { id, .. } in kept.await? {
+            // Each is looked at again, since it may have been cancelled meanwhile.
+            let is_here = self.0.unsaved.borrow().timers.contains_key(&id);
+            let timer = self.find(&id).ok().filter(|timer| timer.state.is_live());
+            let Some(timer) = timer.filter(|_| !is_here && self.0.desk.borrow().get(&id).is_none())
+            else {
+                continue;
+            };
+            if self.check_room(&id).is_err() {
+                return Ok(false);
+            }
+            let shown = timer.json(self.0.clock.wall());
+            self.0.bus.publish(TOPIC, "timer", shown);
+            self.apply(Event::Load {
+                timers: vec![timer],
+                seen: None,
+            });
+            tokio::task::yield_now().await;
+        }
+        Ok(true)
+    }
+
     fn save_soon(&self) {
         if !self.0.saves.replace(true) {
             tokio::task::spawn_local(self.clone().keep_saving());
