@@ -141,6 +141,12 @@ fn a_question_held_is_understood_answered_aloud_and_found_again_after_a_restart(
 }
 
 #[test]
+fn a_recording_made_without_the_box_is_kept_and_sent_when_it_is_back() {
+    let Some(rig) = Rig::new() else { return };
+    rig.drive("offline.js", QUESTION);
+}
+
+#[test]
 fn every_view_is_whole_in_both_languages_and_colours_for_every_eye_and_hand() {
     let Some(rig) = Rig::new() else { return };
     rig.drive("views.js", "");
