@@ -113,3 +113,8 @@ export function fill(root) {
     element.setAttribute("aria-label", word(/** @type {HTMLElement} */ (element).dataset.label ?? ""));
   }
 }
+
+const share = new Intl.NumberFormat(locale, { style: "percent" });
+
+/** @param {number} hundredths */
+export const percent = (hundredths) => share.format(hundredths / 100);

@@ -37,6 +37,7 @@ const FILES: &[PageFile] = files![
     "el/magpie-devices.js" "el/magpie-memories.js" "el/magpie-memory.js" "el/magpie-more.js"
     "el/magpie-pair.js" "el/magpie-queue.js" "el/magpie-ringing.js" "el/magpie-settings.js"
     "el/magpie-talk.js" "el/magpie-timers.js" "i18n/en.json" "i18n/zh.json"
+    "i18n/help-zh.json"
 ];
 
 /// Served beside the others, with what it keeps on the phone written into it.

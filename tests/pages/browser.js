@@ -24,8 +24,9 @@ export function launch() {
   });
 }
 
-/** Asks the page until it says yes; Playwright's own waiting needs eval, which the page forbids. */
-export async function until(page, question, argument, seconds = 30) {
+/** Asks the page until it says yes; Playwright's own waiting needs eval, which the page forbids.
+ * The limit is for a machine that has much else to do. */
+export async function until(page, question, argument, seconds = 120) {
   const end = Date.now() + seconds * 1000;
   for (;;) {
     const answer = await page.evaluate(question, argument).catch((error) => {
@@ -34,6 +35,25 @@ export async function until(page, question, argument, seconds = 30) {
     if (answer) return answer;
     if (Date.now() > end) throw new Error(`still not: ${question} ${JSON.stringify(argument) ?? ""}\n${await page.locator("body").innerText()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Speaks, and waits until it was understood. Where the box itself says that the recogniser took
+ * longer than it waits, it is asked once more, as its answer bids. */
+export async function understood(page, speak) {
+  const count = () => page.evaluate(() => ({ mine: document.querySelectorAll(".messages .mine:not(.part)").length, errors: document.querySelectorAll(".messages .error").length }));
+  for (let turn = 1; ; turn++) {
+    const before = await count();
+    await speak();
+    const told = await until(page, ({ mine, errors }) => {
+      if (document.querySelectorAll(".messages .mine:not(.part)").length > mine) return "understood";
+      const all = document.querySelectorAll(".messages .error");
+      return all.length > errors && all[all.length - 1].textContent;
+    }, before);
+    if (told === "understood") return;
+    if (turn > 1 || !/^Waited too long for stt/.test(told)) throw new Error(`not understood: ${told}`);
+    console.log("asked once more: the machine is busy");
+    await until(page, () => document.querySelector("#hold").dataset.phase === "idle");
   }
 }
 

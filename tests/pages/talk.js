@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ask, order } from "./box.js";
-import { PAGE, PHONE, SHOTS, connected, launch, pair, shot, tapLoudspeaker, until, watch } from "./browser.js";
+import { PAGE, PHONE, SHOTS, connected, launch, pair, shot, tapLoudspeaker, understood, until, watch } from "./browser.js";
 
 const browser = await launch();
 try {
@@ -44,7 +44,6 @@ try {
   await until(page, () => document.querySelector(".messages .box .chip") !== null);
 
   // The microphone "hears" the file for as long as the button is held.
-  const before = await page.locator(".messages .mine").count();
   const button = await page.locator("#hold").boundingBox();
   assert.ok(button.width >= 44 && button.height >= 44, "the button is large enough for a thumb");
   await page.evaluate(() => (window.heard.length = 0));
@@ -53,16 +52,17 @@ try {
     window.grown = new Set();
     new MutationObserver(() => window.grown.add(document.querySelector(".messages").lastElementChild.textContent)).observe(document.querySelector(".messages"), { subtree: true, childList: true, characterData: true });
   });
-  await page.mouse.move(button.x + button.width / 2, button.y + button.height / 2);
-  await page.mouse.down();
-  await until(page, () => document.querySelector("#hold").dataset.phase === "listening");
-  await until(page, () => Number(document.querySelector("#hold").style.getPropertyValue("--level")) > 1.1);
-  await shot(page, "talk-listening-phone-light-en");
-  await page.waitForTimeout(2600);
-  await page.mouse.up();
-  await until(page, (count) => document.querySelectorAll(".messages .mine").length > count, before);
-  const understood = await page.locator(".messages .mine p").last().textContent();
-  assert.equal(understood.toLowerCase(), process.env.SAID);
+  await understood(page, async () => {
+    await page.mouse.move(button.x + button.width / 2, button.y + button.height / 2);
+    await page.mouse.down();
+    await until(page, () => document.querySelector("#hold").dataset.phase === "listening");
+    await until(page, () => Number(document.querySelector("#hold").style.getPropertyValue("--level")) > 1.1);
+    await shot(page, "talk-listening-phone-light-en");
+    await page.waitForTimeout(2600);
+    await page.mouse.up();
+  });
+  const transcript = await page.locator(".messages .mine p").last().textContent();
+  assert.equal(transcript.toLowerCase(), process.env.SAID);
   await until(page, () => /Anna/.test(document.querySelector(".messages > li:last-child.box")?.textContent ?? ""));
 
   // It is heard: what the loudspeaker was given is the sentence, one piece joined to the next.
@@ -96,10 +96,10 @@ try {
   console.log(`page_stop_ms ${stopped.took.toFixed(1)} ms`);
 
   // Hands-free by one tap: it hears the end of the sentence by itself, answers, and goes on.
-  const asked = await page.locator(".messages .mine").count();
-  await page.click("#hands-free");
-  await until(page, () => document.querySelector("#hands-free").getAttribute("aria-pressed") === "true");
-  await until(page, (count) => document.querySelectorAll(".messages .mine").length > count, asked);
+  await understood(page, async () => {
+    await page.click("#hands-free");
+    await until(page, () => document.querySelector("#hands-free").getAttribute("aria-pressed") === "true");
+  });
   await until(page, () => document.querySelector("#hold").dataset.phase === "speaking");
   await until(page, () => document.querySelector("#hold").dataset.phase === "listening");
   await page.click("#hands-free");

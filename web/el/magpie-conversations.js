@@ -2,12 +2,13 @@
 
 import { ask, sentence } from "../api.js";
 import { blank, h, icon, list, loading } from "../dom.js";
-import { counted, dayName, timeOfDay, word } from "../words.js";
+import { counted, dayName, language, timeOfDay, word } from "../words.js";
 
 const PAGE = 50;
 const TYPING_MS = 300;
 
 class Conversations extends HTMLElement {
+  #day = h("div");
   #list = h("div");
   #more = h("div.row.end");
   #search = h("input", { type: "search", autocomplete: "off", "aria-label": word("conversations_search"), placeholder: word("conversations_search") });
@@ -22,9 +23,21 @@ class Conversations extends HTMLElement {
       clearTimeout(timer);
       timer = setTimeout(() => this.#load(), TYPING_MS);
     });
-    this.append(h("div.search", { role: "search" }, icon("search"), this.#search), this.#list, this.#more);
+    this.append(h("div.search", { role: "search" }, icon("search"), this.#search), this.#day, this.#list, this.#more);
     this.#list.append(loading());
     this.#load();
+    this.#loadDay();
+  }
+
+  /** Today in a few sentences. */
+  async #loadDay() {
+    try {
+      const { text, counts } = await ask("GET", `/api/v1/summary?language=${language}`);
+      const isEmpty = counts.memories + counts.messages + counts.timers === 0;
+      this.#day.replaceChildren(...(isEmpty ? [] : [h("details.day", {}, h("summary", {}, word("summary_today")), h("p.lines", {}, text))]));
+    } catch {
+      // The conversations themselves say what is wrong.
+    }
   }
 
   async #load(offset = 0) {
@@ -36,6 +49,7 @@ class Conversations extends HTMLElement {
       if (asked !== this.#asked) return;
       this.#items = offset > 0 ? [...this.#items, ...conversations] : conversations;
       this.#draw(words);
+      this.#day.hidden = words !== "";
       const more = this.#items.length < total && h("button", { type: "button", onclick: () => this.#load(this.#items.length) }, word("show_more"));
       this.#more.replaceChildren(...(more ? [more] : []));
     } catch (error) {

@@ -1,7 +1,7 @@
 // Memories: found while typing, narrowed by tag and category; each opens as a card.
 
 import { ask, Refusal, sentence } from "../api.js";
-import { blank, h, icon, list, loading, toast } from "../dom.js";
+import { blank, confirm, h, icon, iconButton, list, loading, open, toast } from "../dom.js";
 import { hasWord, shortTime, word } from "../words.js";
 import { openMemory } from "./magpie-memory.js";
 
@@ -67,20 +67,31 @@ class Memories extends HTMLElement {
   #drawChips() {
     const categories = [...new Set(this.#items.map((item) => item.category).filter(Boolean))];
     const filters = [
-      ...this.#tags.map((tag) => ({ kind: "tag", name: tag.name, text: `#${tag.name}` })),
-      ...(categories.length > 1 || this.#filter?.kind === "category" ? categories.map((name) => ({ kind: "category", name, text: categoryName(name) })) : []),
+      ...this.#tags.map((tag) => ({ kind: "tag", name: tag.name, text: `#${tag.name}`, color: tag.color })),
+      ...(categories.length > 1 || this.#filter?.kind === "category" ? categories.map((name) => ({ kind: "category", name, text: categoryName(name), color: "" })) : []),
     ];
     this.#chips.hidden = filters.length === 0;
     this.#chips.replaceChildren(
-      ...filters.map(({ kind, name, text }) => {
+      ...filters.map(({ kind, name, text, color }) => {
         const isOn = this.#filter?.kind === kind && this.#filter?.name === name;
         const toggle = () => {
           this.#filter = isOn ? null : { kind, name };
           this.#load();
         };
-        return h("button", { type: "button", "aria-pressed": String(isOn), onclick: toggle }, text);
+        return h("button", { type: "button", "aria-pressed": String(isOn), onclick: toggle }, color && dot(color), text);
       }),
     );
+    const chosen = this.#filter?.kind === "tag" && this.#tags.find((tag) => tag.name === this.#filter?.name);
+    if (chosen) this.#chips.append(h("button.plain", { type: "button", id: "tag-edit", onclick: () => this.#editTag(chosen) }, icon("pen"), word("tag_edit")));
+  }
+
+  /** @param {any} tag */
+  async #editTag(tag) {
+    const name = await editTag(tag);
+    if (name === null) return;
+    this.#filter = name ? { kind: "tag", name } : null;
+    await this.#loadTags();
+    this.#load();
   }
 
   async #loadSuggestions() {
@@ -170,6 +181,60 @@ function card(item, words) {
       item.superseded_by && h("span", {}, `· ${word("superseded")}`),
     ),
   );
+}
+
+/** @param {string} color */
+function dot(color) {
+  const shown = h("i.dot");
+  shown.style.background = color;
+  return shown;
+}
+
+/**
+ * Name and colour of a tag. Resolves to its name, to nothing when it is no more, to `null` when
+ * all is as it was.
+ * @param {any} tag
+ * @returns {Promise<string | null>}
+ */
+async function editTag(tag) {
+  /** @type {string | null} */
+  let result = null;
+  const name = h("input", { id: "tag-name", value: tag.name, maxLength: 50, required: true, autocomplete: "off" });
+  const color = h("input", { id: "tag-color", type: "color", value: tag.color.toLowerCase() });
+  const problem = h("p.error", { role: "alert" });
+  const change = async (/** @type {"PATCH" | "DELETE"} */ method, /** @type {any} */ body, /** @type {string} */ after) => {
+    try {
+      await ask(method, `/api/v1/tags/${tag.id}`, body);
+      result = after;
+      dialog.close();
+    } catch (error) {
+      problem.textContent = sentence(error);
+    }
+  };
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const wanted = name.value.trim().replace(/^#/, "");
+    change("PATCH", { name: wanted, color: color.value }, wanted);
+  };
+  const remove = async () => {
+    if (await confirm({ title: word("tag_delete", { name: tag.name }), text: word("tag_delete_text"), action: word("delete"), cancel: word("cancel") })) change("DELETE", undefined, "");
+  };
+  /** @type {HTMLDialogElement} */
+  const dialog = h(
+    "dialog.sheet",
+    { "aria-labelledby": "tag-title" },
+    h(
+      "form",
+      { onsubmit: submit },
+      h("div.head", {}, h("h2", { id: "tag-title" }, word("tag_edit")), iconButton("close", word("close"), { onclick: () => dialog.close() })),
+      h("div.field", {}, h("label", { htmlFor: "tag-name" }, word("tag_name")), name),
+      h("div.field", {}, h("label", { htmlFor: "tag-color" }, word("tag_color")), color),
+      problem,
+      h("div.row", {}, h("button.danger", { type: "button", onclick: remove }, icon("trash"), word("delete")), h("span.grow"), h("button.primary", { type: "submit" }, word("save"))),
+    ),
+  );
+  await open(dialog);
+  return result;
 }
 
 /**

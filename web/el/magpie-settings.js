@@ -3,8 +3,7 @@
 import { ask, Refusal, sentence } from "../api.js";
 import { blank, h, icon, loading, toast } from "../dom.js";
 import { prefs, setPrefs } from "../prefs.js";
-import { talk } from "../talk.js";
-import { hasWord, language, measure, word } from "../words.js";
+import { hasWord, language, measure, percent, word } from "../words.js";
 
 /** Stage whose provider a group of settings is about. */
 const STAGES = ["stt", "llm", "tts", "embed"];
@@ -14,6 +13,8 @@ class Settings extends HTMLElement {
   #box = h("div");
   #sound = h("section.section");
   #restart = h("div");
+  /** What a setting is for, in the reader's language; the box tells it in English. @type {Record<string, string>} */
+  #helps = {};
 
   connectedCallback() {
     this.append(this.#here(), this.#sound, this.#restart, this.#box, this.#data());
@@ -58,7 +59,7 @@ class Settings extends HTMLElement {
   async #loadSound() {
     let device;
     try {
-      device = await ask("GET", "/api/v1/device");
+      device = await ask("GET", "/api/v1/device/audio");
     } catch {
       this.#sound.hidden = true;
       return;
@@ -71,11 +72,20 @@ class Settings extends HTMLElement {
         toast(sentence(error));
       }
     } });
-    const level = device.volume ?? device.audio?.volume ?? 80;
-    const volume = h("input", { type: "range", id: "box-volume", min: "0", max: "100", step: "5", value: String(level), onchange: () => talk.link.send({ type: "volume", percent: Number(volume.value) }) });
+    let heard = device.volume;
+    const level = h("output", { htmlFor: "box-volume" }, percent(heard));
+    const volume = h("input", { type: "range", id: "box-volume", min: "0", max: "100", step: "5", value: String(heard), oninput: () => (level.textContent = percent(Number(volume.value))), onchange: async () => {
+      try {
+        heard = (await ask("POST", "/api/v1/device/volume", { percent: Number(volume.value) })).percent;
+      } catch (error) {
+        toast(sentence(error));
+      }
+      volume.value = String(heard);
+      level.textContent = percent(heard);
+    } });
     this.#sound.replaceChildren(
       h("h2", {}, word("settings_sound")),
-      h("div.card.fields", {}, h("label.check", {}, mute, h("span", {}, word("box_mute"))), h("div.field", {}, h("label", { htmlFor: "box-volume" }, word("volume")), volume), await privacy()),
+      h("div.card.fields", {}, h("label.check", {}, mute, h("span", {}, word("box_mute"))), h("div.field", {}, h("span.row", {}, h("label.small.quiet.grow", { htmlFor: "box-volume" }, word("volume")), level), volume), await privacy()),
     );
   }
 
@@ -83,7 +93,8 @@ class Settings extends HTMLElement {
 
   async #load() {
     try {
-      const told = await ask("GET", "/api/v1/settings");
+      const [told, helps] = await Promise.all([ask("GET", "/api/v1/settings"), readHelps()]);
+      this.#helps = helps;
       this.#draw(told);
     } catch (error) {
       const missing = error instanceof Refusal && error.isMissing;
@@ -101,7 +112,7 @@ class Settings extends HTMLElement {
     const isAdmin = this.session.role === "owner";
     this.#box.replaceChildren(
       h("section.section", {}, h("h2", {}, word("settings_providers")), h("p.small.quiet", {}, word("settings_providers_text")), h("ul.list.flush", {}, ...STAGES.map((stage) => provider(stage)))),
-      ...[...groups].map(([group, list]) => h("section.section", {}, h("h2", {}, groupName(group)), h("div.card.fields", {}, ...list.map((one) => this.#field(one, isAdmin))))),
+      ...[...groups].map(([group, list]) => h("details.section", { id: `group-${group.toLowerCase().replace(/\W+/g, "-")}` }, h("summary", {}, h("h2", {}, groupName(group))), h("div.fields", {}, ...list.map((one) => this.#field(one, isAdmin))))),
       fixed.length > 0 && h("details.section", {}, h("summary", {}, word("settings_fixed")), h("p.small.quiet", {}, word("settings_fixed_text")), h("dl.facts.small", {}, ...fixed.flatMap((one) => [h("dt", {}, h("code", {}, one.name)), h("dd", {}, one.value === null || one.value === "" ? "–" : String(one.value))]))),
     );
   }
@@ -117,9 +128,8 @@ class Settings extends HTMLElement {
    */
   #field(one, isAdmin) {
     const id = `set-${one.name}`;
-    const help = language === "en" || !hasWord(`set_${one.name}`) ? one.help : "";
     const told = h("p.small", { role: "status" });
-    const about = h("p.small.quiet", { id: `${id}-help` }, help);
+    const about = h("p.small.quiet", { id: `${id}-help` }, this.#helps[one.name] ?? one.help);
     const common = { id, disabled: !isAdmin, "aria-describedby": `${id}-help` };
     let input;
     if (one.kind === "choice") input = h("select", common, ...one.options.map((/** @type {string} */ name) => h("option", { value: name, selected: name === one.value }, name)));
@@ -190,6 +200,13 @@ function provider(stage) {
     button.disabled = false;
   });
   return h("li.item", {}, h("span.grow", {}, h("span", {}, word(`stage_${stage}`)), told), button);
+}
+
+/** @returns {Promise<Record<string, string>>} */
+async function readHelps() {
+  if (language === "en") return {};
+  const answer = await fetch(`/i18n/help-${language}.json`).catch(() => null);
+  return answer?.ok ? answer.json() : {};
 }
 
 /** @param {string} name */
