@@ -33,6 +33,8 @@ try {
   await fill();
   await page.reload();
   await connected(page);
+  await changeTag(page);
+  await changeVolume(page);
   const looks = [
     ["phone", PHONE, "light", "en"], ["phone", PHONE, "dark", "zh"], ["phone", PHONE, "dark", "en"], ["phone", PHONE, "light", "zh"],
     ["desk", DESK, "light", "en"], ["desk", DESK, "dark", "zh"],
@@ -46,6 +48,11 @@ try {
     for (const view of [...VIEWS, "conversation", "memory"]) {
       await show(page, view);
       await shot(page, `${view}-${device}-${colorScheme}-${language}`);
+      await unfold(page);
+      if (view === "settings") {
+        await page.evaluate(() => document.querySelector("#group-speech").scrollIntoView());
+        await shot(page, `settings-open-${device}-${colorScheme}-${language}`);
+      }
       await inspect(page, `${view} ${device} ${colorScheme} ${language}`);
       if (view !== "memory") continue;
       await page.keyboard.press("Escape");
@@ -120,6 +127,52 @@ async function show(page, view) {
   await page.waitForTimeout(250);
 }
 
+/** What is folded away is read too. */
+function unfold(page) {
+  return page.evaluate(() => {
+    for (const folded of document.querySelectorAll("main details")) folded.open = true;
+  });
+}
+
+/** A tag gets another name and colour where it narrows the list. */
+async function changeTag(page) {
+  await show(page, "memories");
+  await until(page, () => [...document.querySelectorAll("magpie-memories .chips button")].some((chip) => chip.textContent === "#books"));
+  await page.evaluate(() => [...document.querySelectorAll("magpie-memories .chips button")].find((chip) => chip.textContent === "#books").click());
+  await until(page, () => document.querySelector("#tag-edit") !== null);
+  await page.evaluate(() => document.querySelector("#tag-edit").click());
+  await until(page, () => document.querySelector("dialog[open] #tag-name") !== null);
+  await inspect(page, "tag dialog");
+  await shot(page, "tag-dialog-phone-light-en");
+  await page.fill("#tag-name", "reading");
+  await page.fill("#tag-color", "#aa3300");
+  await page.click("dialog[open] button[type=submit]");
+  await until(page, () => document.querySelector("magpie-memories .chips [aria-pressed=true]")?.textContent === "#reading");
+  const { tags } = await ask("GET", "/api/v1/tags");
+  assert.equal(tags.find((tag) => tag.name === "reading")?.color, "#AA3300");
+}
+
+/** The box's volume is what its API says, before and after; what is offered to take along is there. */
+async function changeVolume(page) {
+  await show(page, "settings");
+  await until(page, () => document.querySelector("#box-volume") !== null);
+  assert.equal(await page.inputValue("#box-volume"), String((await ask("GET", "/api/v1/device/audio")).volume));
+  await page.fill("#box-volume", "35");
+  await page.evaluate(() => document.querySelector("#box-volume").dispatchEvent(new Event("change")));
+  for (let tries = 0; (await ask("GET", "/api/v1/device/audio")).volume !== 35; tries++) {
+    assert.ok(tries < 100, "the box takes the volume");
+    await page.waitForTimeout(100);
+  }
+  const links = await page.evaluate(() => [...document.querySelectorAll("a[download]")].map((link) => link.getAttribute("href")));
+  assert.equal(links.length, 2);
+  for (const link of links) {
+    const answer = await fetch(`${PLAIN}${link}`);
+    assert.equal(answer.status, 200, link);
+    assert.match(answer.headers.get("content-disposition") ?? "", /attachment/);
+    assert.ok((await answer.arrayBuffer()).byteLength > 100, link);
+  }
+}
+
 /** axe-core, which must come in by the debugger: the page lets no script in. */
 async function inspect(page, where) {
   if (only && !only.some((name) => where.startsWith(name))) return;
@@ -149,6 +202,8 @@ async function keyboardAlone(page) {
   await page.keyboard.type("remember that the ladder is in the shed");
   await page.keyboard.press("Enter");
   await until(page, () => /ladder/.test(document.querySelector(".messages .box")?.textContent ?? ""));
+  await until(page, () => document.querySelector("#hold").dataset.phase === "speaking");
+  await until(page, () => document.querySelector("#hold").dataset.phase === "idle");
   await page.focus('#nav a[href="#/timers"]');
   await page.keyboard.press("Enter");
   await until(page, () => document.querySelector("magpie-timers #timer-add") !== null);

@@ -8,6 +8,8 @@ import { openMemory } from "./magpie-memory.js";
 const PAGE = 50;
 const TYPING_MS = 250;
 const TAGS_MAX = 30;
+/** What a tag has until somebody gives it another. */
+const PLAIN_COLOR = "#3B82F6";
 
 class Memories extends HTMLElement {
   item = "";
@@ -78,11 +80,11 @@ class Memories extends HTMLElement {
           this.#filter = isOn ? null : { kind, name };
           this.#load();
         };
-        return h("button", { type: "button", "aria-pressed": String(isOn), onclick: toggle }, color && dot(color), text);
+        return h("button", { type: "button", "aria-pressed": String(isOn), onclick: toggle }, color && color !== PLAIN_COLOR && dot(color), text);
       }),
     );
     const chosen = this.#filter?.kind === "tag" && this.#tags.find((tag) => tag.name === this.#filter?.name);
-    if (chosen) this.#chips.append(h("button.plain", { type: "button", id: "tag-edit", onclick: () => this.#editTag(chosen) }, icon("pen"), word("tag_edit")));
+    if (chosen) this.#chips.querySelector("[aria-pressed=true]")?.after(h("button.plain", { type: "button", id: "tag-edit", onclick: () => this.#editTag(chosen) }, icon("pen"), word("tag_edit")));
   }
 
   /** @param {any} tag */
@@ -199,7 +201,7 @@ function dot(color) {
 async function editTag(tag) {
   /** @type {string | null} */
   let result = null;
-  const name = h("input", { id: "tag-name", value: tag.name, maxLength: 50, required: true, autocomplete: "off" });
+  const name = h("input", { id: "tag-name", value: tag.name, maxLength: 50, required: true, autofocus: true, autocomplete: "off" });
   const color = h("input", { id: "tag-color", type: "color", value: tag.color.toLowerCase() });
   const problem = h("p.error", { role: "alert" });
   const change = async (/** @type {"PATCH" | "DELETE"} */ method, /** @type {any} */ body, /** @type {string} */ after) => {
