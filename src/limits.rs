@@ -468,6 +468,8 @@ pub const VOICE_QUEUE_MESSAGES_MAX: usize = 4_096;
 pub const VOICE_SOUND_QUEUED_BYTES_MAX: usize = 16 * 1024;
 /// An answer's sound that is sent in one piece ends here; its text is whole.
 pub const VOICE_WHOLE_SOUND_MAX: Duration = Duration::from_secs(60);
+/// Endpoints that are triggered within this are triggered by one voice.
+pub const TRIGGER_WINDOW: Duration = Duration::from_millis(300);
 /// A lost socket's conversation waits this long for its client.
 pub const VOICE_RESUME_MAX: Duration = Duration::from_secs(30);
 pub const VOICE_PARKED_MAX: usize = 64;

@@ -57,6 +57,8 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         queue_bytes_max: config.number("QUEUE_MAX_MB") * 1024 * 1024,
         upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,
         hardware: HardwareSettings::of(config),
+        resume_within: crate::limits::VOICE_RESUME_MAX,
+        echo_cancelled: config.word("AUDIO_AEC") == "on",
         follow_up: config.word("FOLLOW_UP") == "on",
         earcons: config.path("EARCON_DIR"),
     }

@@ -8,6 +8,7 @@
 #[cfg(feature = "audio")]
 mod alsa_config;
 mod backend;
+pub mod barge_in;
 mod capture;
 mod check;
 #[cfg(feature = "audio")]

@@ -22,11 +22,17 @@ use super::sentence::Sentence;
 use super::session::{Ask, Manner, Room, Session, WeakSession};
 use super::timeline::Timing;
 use super::turn::{Ends, Event, Phase, State, Tone, Turn};
-use crate::audio::{Audio, AudioError, AudioStatus, Capture, Earcon, FRAME_SAMPLES, Playback};
+use crate::audio::{Audio, AudioError, AudioStatus, Earcon, Playback};
 use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::limits::{THINKING_EACH, THINKING_FIRST, TURN_WAITERS_MAX};
+use crate::limits::TURN_WAITERS_MAX;
 use crate::store::Store;
+
+mod ear;
+mod tones;
+
+use ear::{DeviceEar, Mask};
+use tones::{Thinking, play_earcon};
 
 /// Bus topic of everything below.
 pub const TOPIC: &str = "device";
@@ -101,6 +107,8 @@ impl Device {
             earcons: Rc::new(Earcons::of(parts.room.settings().earcons.as_deref())),
             ears: Rc::default(),
             changes: Rc::default(),
+            overheard: RefCell::default(),
+            mask: Rc::default(),
             thinking: RefCell::default(),
             room: Rc::downgrade(&parts.room),
             record: RefCell::default(),
@@ -297,6 +305,10 @@ struct DevicePort {
     /// Open microphones.
     ears: Rc<Cell<u32>>,
     changes: Rc<Notify>,
+    /// Somebody spoke into the answer: the next listening begins with it.
+    overheard: RefCell<Option<DeviceEar>>,
+    /// The microphone hears the box's own tone.
+    mask: Rc<Mask>,
     thinking: RefCell<Option<Thinking>>,
     room: std::rc::Weak<Room>,
     /// The turn under way.
@@ -359,6 +371,7 @@ impl Port for DevicePort {
                 "queued",
                 json!({"turn": turn, "recording_id": recording_id, "job_id": job_id, "text": text}),
             ),
+            News::Yielded { turn } => ("yielded", json!({"turn": turn})),
             News::Tone(tone) => return self.sound(*tone),
             News::Done {
                 turn,
@@ -376,8 +389,26 @@ impl Port for DevicePort {
 
     fn ear(&self) -> Work<'_, Box<dyn Ear>> {
         Box::pin(async {
-            let capture = self.audio.capture().await.map_err(audio_error)?;
-            Ok(Box::new(DeviceEar::new(capture, &self.ears, &self.changes)) as Box<dyn Ear>)
+            let overheard = self.overheard.take();
+            let ear = match overheard {
+                Some(ear) => ear,
+                None => self.open_ear().await?,
+            };
+            Ok(Box::new(ear) as Box<dyn Ear>)
+        })
+    }
+
+    fn overhears(&self) -> bool {
+        let room = self.room.upgrade();
+        room.is_some_and(|room| room.settings().echo_cancelled)
+    }
+
+    fn overhear(&self) -> Work<'_, ()> {
+        Box::pin(async {
+            self.overheard.take();
+            let ear = self.open_ear().await?.overhear().await?;
+            self.overheard.replace(Some(ear));
+            Ok(())
         })
     }
 
@@ -409,6 +440,16 @@ impl Port for DevicePort {
 }
 
 impl DevicePort {
+    async fn open_ear(&self) -> Result<DeviceEar, VoiceError> {
+        let capture = self.audio.capture().await.map_err(audio_error)?;
+        Ok(DeviceEar::new(
+            capture,
+            &self.mask,
+            &self.ears,
+            &self.changes,
+        ))
+    }
+
     fn keep_record(&self, news: &News<'_>) {
         let mut record = self.record.borrow_mut();
         match news {
@@ -458,11 +499,13 @@ impl DevicePort {
             Tone::Listen => Earcon::Listen,
             Tone::Done | Tone::Nothing => Earcon::Done,
             Tone::Saved => Earcon::Saved,
+            Tone::Offline => Earcon::Offline,
             Tone::Error => Earcon::Error,
             Tone::Mute => Earcon::Mute,
             Tone::Unmute => Earcon::Unmute,
         };
-        play_earcon(&self.audio, &self.earcons, earcon);
+        let mask = (tone == Tone::Listen && !self.overhears()).then(|| Rc::clone(&self.mask));
+        play_earcon(&self.audio, &self.earcons, earcon, mask);
     }
 
     /// Ticks softly while somebody waits for an answer.
@@ -475,40 +518,9 @@ impl DevicePort {
         if !waits {
             *thinking = None;
         } else if thinking.is_none() {
-            let (audio, earcons) = (self.audio.clone(), Rc::clone(&self.earcons));
-            *thinking = Some(Thinking(tokio::task::spawn_local(async move {
-                tokio::time::sleep(THINKING_FIRST).await;
-                loop {
-                    play_earcon(&audio, &earcons, Earcon::Thinking);
-                    tokio::time::sleep(THINKING_EACH).await;
-                }
-            })));
+            *thinking = Some(Thinking::start(&self.audio, &self.earcons));
         }
     }
-}
-
-/// Ends when dropped.
-struct Thinking(tokio::task::JoinHandle<()>);
-
-impl Drop for Thinking {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn play_earcon(audio: &Audio, earcons: &Earcons, earcon: Earcon) {
-    let Ok(playback) = audio.play() else {
-        return;
-    };
-    let (samples, rate_hz) = earcons.sound(earcon);
-    tokio::task::spawn_local(async move {
-        let sound = async {
-            playback.write(&samples, rate_hz).await?;
-            playback.finished().await
-        };
-        // Without a speaker there is nobody to tell; its state is in the status already.
-        let _ = tokio::time::timeout(Duration::from_secs(3), sound).await;
-    });
 }
 
 /// Tells of a card that went and of its return.
@@ -532,7 +544,7 @@ async fn watch_cards(audio: Audio, port: std::rc::Weak<DevicePort>) {
             port.bus.publish(TOPIC, "audio", json!(now));
             let back = lost(&before).1 && !lost(&now).1 || lost(&before).0 && !lost(&now).0;
             if back {
-                play_earcon(&port.audio, &port.earcons, Earcon::Unmute);
+                play_earcon(&port.audio, &port.earcons, Earcon::Unmute, None);
             }
         }
         before = now;
@@ -547,38 +559,6 @@ pub(super) fn state_payload(state: &State) -> serde_json::Value {
         "offline": state.offline,
         "ringing": state.ringing,
     })
-}
-
-/// Counted while it is open: the lamp tells of it.
-struct DeviceEar {
-    capture: Capture,
-    ears: Rc<Cell<u32>>,
-    changes: Rc<Notify>,
-}
-
-impl DeviceEar {
-    fn new(capture: Capture, ears: &Rc<Cell<u32>>, changes: &Rc<Notify>) -> DeviceEar {
-        ears.set(ears.get() + 1);
-        changes.notify_one();
-        DeviceEar {
-            capture,
-            ears: Rc::clone(ears),
-            changes: Rc::clone(changes),
-        }
-    }
-}
-
-impl Drop for DeviceEar {
-    fn drop(&mut self) {
-        self.ears.set(self.ears.get() - 1);
-        self.changes.notify_one();
-    }
-}
-
-impl Ear for DeviceEar {
-    fn frame(&mut self) -> Work<'_, Option<[i16; FRAME_SAMPLES]>> {
-        Box::pin(async { self.capture.frame().await.map(Some).map_err(audio_error) })
-    }
 }
 
 struct DeviceMouth(Playback);

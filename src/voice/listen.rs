@@ -9,9 +9,10 @@ use tokio::sync::Notify;
 use super::dialogue::VoiceError;
 use super::port::{Ear, News, Port};
 use super::recordings::Tape;
+use super::triggers::Triggers;
 use super::turn::Ends;
 use crate::audio::endpoint::{EndCause, EndpointEvent, EndpointOptions, Endpointer};
-use crate::audio::level::rms_dbfs;
+use crate::audio::level::{mean_power, rms_dbfs};
 use crate::audio::vad::{VOICE_SCORE, Vad};
 use crate::audio::{FRAME_SAMPLES, SPEECH_RATE_HZ};
 use crate::clock::{Clock, MonoMillis};
@@ -53,7 +54,13 @@ impl Control {
     }
 }
 
-pub struct Heard {
+pub enum Heard {
+    Sound(Utterance),
+    /// Another endpoint that was triggered at once hears it louder.
+    Elsewhere,
+}
+
+pub struct Utterance {
     /// At [`SPEECH_RATE_HZ`]; empty when nobody spoke.
     pub samples: Vec<i16>,
     /// Of the sound on the card; a long note is there alone.
@@ -68,6 +75,8 @@ pub struct Listening<'a> {
     pub end_silence: Duration,
     /// Called when speech begins.
     pub began: &'a dyn Fn(),
+    /// Whoever else was triggered just now.
+    pub triggers: &'a Triggers,
     /// Where the sound is kept as it comes.
     pub tape: &'a Tape<'a>,
 }
@@ -79,12 +88,15 @@ impl Listening<'_> {
             .await
             .map_err(|_| VoiceError::Timeout("the microphone"))??;
         if self.control.is_memo.get() {
-            return self.memo(&mut *ear).await;
+            return self.memo(&mut *ear).await.map(Heard::Sound);
         }
-        let mut recorder = Recorder::new(self.control.by_silence.get(), self.end_silence);
+        // Whoever holds a button means this endpoint and no other.
+        let by_silence = self.control.by_silence.get();
+        let trigger = by_silence.then(|| self.triggers.enter(self.clock.mono()));
+        let mut recorder = Recorder::new(by_silence, self.end_silence);
         loop {
             if self.control.finish.get() {
-                return Ok(self.hand_over(recorder, "client"));
+                return Ok(Heard::Sound(self.hand_over(recorder, "client")));
             }
             if self.control.by_silence.get() {
                 let events = recorder.end_by_silence();
@@ -98,22 +110,28 @@ impl Listening<'_> {
                 frame = ear.frame() => frame?,
             };
             let Some(frame) = frame else {
-                return Ok(self.hand_over(recorder, "client"));
+                return Ok(Heard::Sound(self.hand_over(recorder, "client")));
             };
+            if trigger
+                .as_ref()
+                .is_some_and(|trigger| trigger.hear(mean_power(&frame)))
+            {
+                return Ok(Heard::Elsewhere);
+            }
             let event = recorder.push(&frame, self.clock.mono());
             self.tape.follow(recorder.rewritten, &recorder.samples)?;
             self.tell_level(&mut recorder, &frame);
             if let Some(event) = event {
                 self.tell(&recorder, &event);
                 if let Some(cause) = end_of(&event) {
-                    return Ok(self.hand_over(recorder, cause));
+                    return Ok(Heard::Sound(self.hand_over(recorder, cause)));
                 }
             }
         }
     }
 
     /// All sound counts and goes to the card; only a short note is kept in memory as well.
-    async fn memo(&self, ear: &mut dyn Ear) -> Result<Heard, VoiceError> {
+    async fn memo(&self, ear: &mut dyn Ear) -> Result<Utterance, VoiceError> {
         let mut recorder = Recorder::new(false, self.end_silence);
         let mut last_voiced = self.clock.mono();
         let cause = loop {
@@ -154,7 +172,7 @@ impl Listening<'_> {
         let at_ms = recorder.position_ms;
         let is_short = at_ms <= LISTEN_MAX.as_millis() as u64;
         self.port.tell(&News::SpeechEnd { at_ms, cause });
-        Ok(Heard {
+        Ok(Utterance {
             samples: if is_short {
                 recorder.samples
             } else {
@@ -184,7 +202,7 @@ impl Listening<'_> {
         }
     }
 
-    fn hand_over(&self, recorder: Recorder, cause: &'static str) -> Heard {
+    fn hand_over(&self, recorder: Recorder, cause: &'static str) -> Utterance {
         let at_ms = recorder.position_ms;
         let heard = recorder.into_heard(self.clock.mono());
         if !heard.samples.is_empty() {
@@ -317,13 +335,13 @@ impl Recorder {
         score
     }
 
-    fn into_heard(self, now: MonoMillis) -> Heard {
+    fn into_heard(self, now: MonoMillis) -> Utterance {
         let held = self.endpointer.is_none();
         let samples = match held && self.samples.len() < samples_in(HELD_MIN) {
             true => Vec::new(),
             false => self.samples,
         };
-        Heard {
+        Utterance {
             length: super::session::length_of(&samples),
             samples,
             // Who lets a button go says when the speech has ended.

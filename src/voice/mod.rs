@@ -58,6 +58,7 @@ mod stages;
 pub mod timeline;
 pub mod timers;
 pub mod tools;
+mod triggers;
 pub mod turn;
 pub mod vectors;
 
@@ -154,6 +155,7 @@ impl Voice {
             log: TurnLog::new(&parts.metrics),
             settings: RefCell::new(Rc::new(settings.clone())),
             sessions: Cell::new(0),
+            triggers: triggers::Triggers::default(),
             actor: OnceCell::new(),
             stt_calls: Calls::default(),
             tts_calls: Calls::default(),

@@ -23,6 +23,14 @@ pub trait Port {
     fn tell(&self, news: &News<'_>);
     /// Opens the microphone.
     fn ear(&self) -> Work<'_, Box<dyn Ear>>;
+    /// Whether an answer is taken out of what the microphone hears, so that a voice may end it.
+    fn overhears(&self) -> bool {
+        false
+    }
+    /// Resolves when somebody speaks into the answer; the next [`Port::ear`] begins with it.
+    fn overhear(&self) -> Work<'_, ()> {
+        Box::pin(std::future::pending())
+    }
     fn mouth(&self, turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError>;
     /// Whether this is the box's own microphone and loudspeaker.
     fn is_box(&self) -> bool {
@@ -101,6 +109,10 @@ pub enum News<'a> {
         recording_id: &'a str,
         job_id: &'a str,
         text: &'a str,
+    },
+    /// Another endpoint was triggered at once and hears the voice louder.
+    Yielded {
+        turn: Turn,
     },
     /// Once a turn, the last of it.
     Done {

@@ -22,7 +22,8 @@ use super::recordings::{Kept, Mode, Recording, Recordings};
 use super::reply::Said;
 use super::settings::VoiceSettings;
 use super::timeline::{Marks, TurnLog};
-use super::turn::{Effect, Ends, Event, State, Turn, TurnResult, step};
+use super::triggers::Triggers;
+use super::turn::{Effect, Ends, Event, Phase, State, Turn, TurnResult, step};
 use crate::clock::{Clock, MonoMillis, UnixMillis};
 use crate::limits::SESSION_QUEUE_MAX;
 
@@ -40,6 +41,8 @@ pub struct Room {
     pub sessions: Cell<usize>,
     /// Does on the box what was asked for over a socket; set once the box's own endpoint is there.
     pub actor: OnceCell<WeakDevice>,
+    /// Endpoints that have just begun to listen.
+    pub(super) triggers: Triggers,
     pub stt_calls: Calls,
     pub tts_calls: Calls,
 }
@@ -108,6 +111,7 @@ impl Session {
             asked,
             reported,
             stage: None,
+            overhearing: None,
             control: None,
             given: Given::default(),
             open: None,
@@ -219,6 +223,7 @@ impl Open {
 }
 
 type Stage = Pin<Box<dyn Future<Output = Event>>>;
+type Overhearing = Pin<Box<dyn Future<Output = Result<(), VoiceError>>>>;
 
 struct Driver {
     context: Context,
@@ -228,6 +233,8 @@ struct Driver {
     reported: mpsc::Receiver<Event>,
     /// The one stage at work; dropping it cancels it.
     stage: Option<Stage>,
+    /// The microphone that is open during an answer.
+    overhearing: Option<Overhearing>,
     control: Option<Rc<Control>>,
     given: Given,
     open: Option<Rc<Open>>,
@@ -250,6 +257,7 @@ enum Wake {
     Asked(Option<Ask>),
     Event(Event),
     StageEnded(Event),
+    Overheard(Result<(), VoiceError>),
 }
 
 impl Driver {
@@ -262,6 +270,13 @@ impl Driver {
                 Wake::StageEnded(event) => {
                     self.stage = None;
                     self.step(event);
+                }
+                Wake::Overheard(result) => {
+                    self.overhearing = None;
+                    match result {
+                        Ok(()) => self.take(Ask::Event(Event::BargeIn)),
+                        Err(error) => log::warn!("event=answer_not_overheard error=\"{error}\""),
+                    }
                 }
             }
         }
@@ -286,11 +301,19 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let overhearing = &mut self.overhearing;
+        let overheard = async move {
+            match overhearing {
+                Some(overhearing) => overhearing.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             ask = self.asked.recv() => Wake::Asked(ask),
             Some(event) = self.reported.recv() => Wake::Event(event),
             event = work => Wake::StageEnded(event),
+            result = overheard => Wake::Overheard(result),
             () = tick => Wake::Event(Event::Tick),
         }
     }
@@ -411,7 +434,10 @@ impl Driver {
             }
             Effect::KeepMuted(muted) => self.context.port.keep_muted(muted),
             Effect::Tone(tone) => self.context.port.tell(&News::Tone(tone)),
-            Effect::Changed => self.context.port.tell(&News::State(&self.state)),
+            Effect::Changed => {
+                self.overhear();
+                self.context.port.tell(&News::State(&self.state));
+            }
         }
     }
 
@@ -424,6 +450,18 @@ impl Driver {
         self.control = Some(Rc::clone(&control));
         let stage = super::stages::listen(self.context.clone(), open, control);
         self.stage = Some(Box::pin(stage));
+    }
+
+    /// The microphone is open during an answer where its own sound is no trouble, and closed before
+    /// the next listening opens it.
+    fn overhear(&mut self) {
+        let speaks = matches!(self.state.phase, Phase::Speaking { .. }) && !self.state.muted;
+        if !speaks {
+            self.overhearing = None;
+        } else if self.overhearing.is_none() && self.context.port.overhears() {
+            let port = Rc::clone(&self.context.port);
+            self.overhearing = Some(Box::pin(async move { port.overhear().await }));
+        }
     }
 
     fn say(&mut self, turn: Turn, text: String) {

@@ -54,6 +54,10 @@ pub struct VoiceSettings {
     pub upload_bytes_max: usize,
     /// `GPIO_*` and `EVENT_COMMAND`.
     pub hardware: HardwareSettings,
+    /// `AUDIO_AEC`: the sound card takes the box's own voice out of what it hears.
+    pub echo_cancelled: bool,
+    /// A `/ws` client that lost its socket while it listened may come back within this.
+    pub resume_within: Duration,
     /// `FOLLOW_UP`: listen again when an answer of the box ends in a question.
     pub follow_up: bool,
     /// `EARCON_DIR`: a WAV file in it replaces the sound of its name.
@@ -156,6 +160,8 @@ impl Default for VoiceSettings {
             queue_bytes_max: 512 * 1024 * 1024,
             upload_bytes_max: 10 * 1024 * 1024,
             hardware: HardwareSettings::default(),
+            echo_cancelled: false,
+            resume_within: crate::limits::VOICE_RESUME_MAX,
             follow_up: false,
             earcons: None,
         }

@@ -7,7 +7,7 @@ use super::api::Speaker as _;
 use super::deferred;
 use super::device::WeakDevice;
 use super::dialogue::{Action, Answer, Question, VoiceError};
-use super::listen::{Control, Listening};
+use super::listen::{Control, Heard, Listening};
 use super::port::News;
 use super::providers::{Sound, SttOptions};
 use super::recordings::{Kept, Mode, NewRecording, Tape};
@@ -28,6 +28,7 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
     let tape = Tape::new(&context.room.recordings, new, &open.recording);
     let listening = Listening {
         tape: &tape,
+        triggers: &context.room.triggers,
         port: &*context.port,
         clock: &context.room.clock,
         control,
@@ -35,13 +36,16 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
         began: &|| context.report(Event::SpeechBegan(turn)),
     };
     match listening.run().await {
-        Ok(heard) if heard.length.is_zero() => {
-            if let Some(nothing) = open.recording.borrow_mut().take() {
-                nothing.discard();
-            }
+        Ok(Heard::Elsewhere) => {
+            discard(&open);
+            context.port.tell(&News::Yielded { turn });
+            Event::Yielded(turn)
+        }
+        Ok(Heard::Sound(heard)) if heard.length.is_zero() => {
+            discard(&open);
             Event::NothingHeard(turn)
         }
-        Ok(heard) => {
+        Ok(Heard::Sound(heard)) => {
             let now = context.now();
             open.mark(|marks| {
                 marks.speech_ended = heard.speech_ended;
@@ -55,6 +59,12 @@ pub(super) async fn listen(context: Context, open: Rc<Open>, control: Rc<Control
             context.tell_error(turn, &error);
             Event::ListenFailed(turn)
         }
+    }
+}
+
+fn discard(open: &Open) {
+    if let Some(nothing) = open.recording.borrow_mut().take() {
+        nothing.discard();
     }
 }
 

@@ -135,6 +135,8 @@ pub enum Event {
         sound: Duration,
     },
     NothingHeard(Turn),
+    /// Another endpoint goes on with what was to be heard.
+    Yielded(Turn),
     ListenFailed(Turn),
     Transcribed {
         turn: Turn,
@@ -218,6 +220,8 @@ pub enum Tone {
     Done,
     Nothing,
     Saved,
+    /// As [`Tone::Saved`], until the network is back.
+    Offline,
     Error,
     Mute,
     Unmute,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::protocol::WebSocket;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::house::{House, PATIENCE};
+use crate::house::{Door, PATIENCE};
 
 pub struct Client {
     socket: WebSocket<TcpStream>,
@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn connect(house: &House) -> Client {
+    pub fn connect(house: &Door) -> Client {
         let stream = TcpStream::connect(house.address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");

@@ -375,6 +375,39 @@ fn a_listening_client_that_lost_its_socket_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_a_client_that_never_came_back_had_said_becomes_a_note() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut setup = Setup::at(data.path());
+    setup.settings.resume_within = Duration::from_millis(200);
+    let house = House::start(setup);
+    let mut client = Client::connect(&house);
+    let session = hello(&mut client)["session"].clone();
+    client.send(&json!({"type": "audio_start", "stream": 1, "format": "s16le", "endpoint": "client", "speak": false}));
+    for frame in frames(1, &alsa::speak(FACT, "slt", 16_000)) {
+        client.send_bytes(frame);
+    }
+    client.rest();
+    drop(client);
+    let deadline = Instant::now() + crate::house::PATIENCE;
+    let note = loop {
+        let (_, list) = house.get("/api/v1/memories");
+        if let Some(note) = list["data"]["memories"].get(0) {
+            break note.clone();
+        }
+        assert!(Instant::now() < deadline, "no note came of it: {list}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    println!("kept as a note: {note}");
+    assert!(
+        note["content"].as_str().expect("text").contains("flower"),
+        "{note}"
+    );
+    let mut late = Client::connect(&house);
+    late.send(&json!({"type": "hello", "proto": 2, "resume": {"session": session, "last_seq": 0}}));
+    assert_eq!(late.until("hello")["resumed"], false);
+}
+
+#[test]
 fn a_hole_in_the_sound_is_filled_or_ends_the_stream() {
     let data = tempfile::tempdir().expect("a folder");
     let house = house(data.path());

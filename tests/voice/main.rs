@@ -12,5 +12,6 @@ mod satellite;
 #[path = "../sound/signal.rs"]
 #[allow(dead_code)]
 mod signal;
+mod speaker;
 mod spoken;
 mod timers;

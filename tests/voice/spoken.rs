@@ -20,9 +20,21 @@ const QUESTION: &str = "where is the spare key";
 const KEY_WORDS: [&str; 4] = ["key", "blue", "flower", "pot"];
 
 /// The real program, ended as a supervisor ends it.
-struct Served {
+pub struct Served {
     door: Door,
+    operations: String,
     child: Child,
+}
+
+impl Served {
+    /// Where it tells how it is.
+    pub fn operations(&self) -> &str {
+        &self.operations
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Deref for Served {
@@ -44,20 +56,23 @@ impl Drop for Served {
     }
 }
 
-fn serve(data: &Path) -> Served {
+/// The program on `card`, its operations on a port of their own, with `settings` besides.
+pub fn serve(data: &Path, card: &Card, settings: &[(&str, &str)]) -> Served {
     let mut child = Command::new(env!("CARGO_BIN_EXE_magpie"))
         .arg("serve")
         .current_dir(data)
         .env("DATA_DIR", data)
         .env("PORT", "0")
         .env("HTTPS_PORT", "off")
-        .env("OPS_LISTEN", "off")
+        .env("OPS_LISTEN", "127.0.0.1:0")
         .env("LOG_FILE", "")
         .env("AUDIO_INPUT", alsa::MICROPHONE)
         .env("AUDIO_OUTPUT", alsa::SPEAKER)
         .env("AUDIO_KEEP_DAYS", "1")
         .env("VOLUME", "100")
         .env("RATE_LIMIT", "1000000")
+        .env("ALSA_CONFIG_PATH", card.config())
+        .envs(settings.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
@@ -66,18 +81,22 @@ fn serve(data: &Path) -> Served {
     let ready = lines
         .find_map(|line| line.strip_prefix("magpie ready ").map(String::from))
         .expect("the program becomes ready");
-    let http = ready.split(' ').find_map(|part| part.strip_prefix("http="));
+    let address = |name: &str| {
+        let found = ready.split(' ').find_map(|part| part.strip_prefix(name));
+        found.expect("an address").to_owned()
+    };
     // What it says later must find a reader.
     std::thread::spawn(move || lines.for_each(drop));
     Served {
         door: Door {
-            address: http.expect("an address").parse().expect("an address"),
+            address: address("http=").parse().expect("an address"),
         },
+        operations: address("ops="),
         child,
     }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -85,7 +104,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn state(house: &Door) -> String {
+pub fn state(house: &Door) -> String {
     house.get("/api/v1/device").1["data"]["state"]
         .as_str()
         .unwrap_or_default()
@@ -93,7 +112,7 @@ fn state(house: &Door) -> String {
 }
 
 /// Has the box listen to `samples`, and gives the turn as it ended.
-fn speak_to(house: &Door, card: &Card, samples: &[i16]) -> Value {
+pub fn speak_to(house: &Door, card: &Card, samples: &[i16]) -> Value {
     std::thread::scope(|scope| {
         let turn = scope.spawn(|| house.done("/api/v1/device/listen", &json!({"wait": true})));
         until("the box listens", || state(house) == "listening");
@@ -129,7 +148,7 @@ fn transcribe(house: &Door, samples: &[i16]) -> String {
 }
 
 /// The newest recording of what the transcriber got.
-fn last_recording(data: &Path) -> Vec<i16> {
+pub fn last_recording(data: &Path) -> Vec<i16> {
     let folder = std::fs::read_dir(data.join("recordings")).expect("recordings are kept");
     let mut files: Vec<_> = folder.flatten().map(|entry| entry.path()).collect();
     files.sort();
@@ -142,10 +161,9 @@ fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = tempfile::tempdir().expect("a folder");
     let card = Card::new(folder.path(), SPEECH, STUDIO);
-    card.use_in_this_process();
 
     let fact = alsa::speak(FACT, "slt", 16_000);
-    let first = serve(data.path());
+    let first = serve(data.path(), &card, &[]);
     let turn = speak_to(&first, &card, &fact);
     println!(
         "told {FACT:?}, heard {}, word error {:.0} %",
@@ -156,7 +174,7 @@ fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
     assert!(turn["answer"]["memory_saved"]["id"].is_string(), "{turn}");
     drop(first);
 
-    let house = serve(data.path());
+    let house = serve(data.path(), &card, &[]);
     the_question_is_heard_and_answered(&house, &card, data.path());
     an_interrupt_silences_the_speaker(&house, &card);
     an_xrun_and_an_unplugging_are_survived(&house, &card);

@@ -6,17 +6,12 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use crate::audio::vad::Vad;
+use crate::audio::barge_in::{BargeIn, KEPT_SAMPLES};
 use crate::audio::{FRAME_SAMPLES, Resampler, SPEECH_RATE_HZ};
 use crate::limits::CLIENT_SOUND_BUFFERED;
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Work};
 
-/// Kept from before somebody speaks into the answer.
-const BARGE_IN_KEPT: usize = SPEECH_RATE_HZ as usize / 2;
-const BARGE_IN_SCORE: f32 = 0.8;
-/// 200 ms.
-const BARGE_IN_FRAMES: u32 = 13;
 /// Frames handed to the listener before other work gets its turn.
 const FRAMES_A_TURN: u32 = 32;
 
@@ -29,13 +24,13 @@ pub struct Incoming {
     overrun: Cell<bool>,
     changed: Notify,
     taken: Notify,
-    barge_in: RefCell<BargeIn>,
+    overheard: RefCell<Overheard>,
 }
 
-struct BargeIn {
-    vad: Vad,
+#[derive(Default)]
+struct Overheard {
+    barge_in: BargeIn,
     rest: Vec<i16>,
-    voiced: u32,
 }
 
 impl Incoming {
@@ -48,11 +43,7 @@ impl Incoming {
             overrun: Cell::new(false),
             changed: Notify::new(),
             taken: Notify::new(),
-            barge_in: RefCell::new(BargeIn {
-                vad: Vad::new(),
-                rest: Vec::new(),
-                voiced: 0,
-            }),
+            overheard: RefCell::default(),
         }
     }
 
@@ -126,27 +117,20 @@ impl Incoming {
     /// While nobody listens: keeps only the newest sound.
     pub fn keep_newest(&self) {
         let mut samples = self.samples.borrow_mut();
-        let surplus = samples.len().saturating_sub(BARGE_IN_KEPT);
+        let surplus = samples.len().saturating_sub(KEPT_SAMPLES);
         samples.drain(..surplus);
     }
 
     /// Looks for speech in what just came while the answer is spoken.
     pub fn is_barge_in(&self, bytes: &[u8]) -> bool {
-        let mut barge_in = self.barge_in.borrow_mut();
-        let BargeIn { vad, rest, voiced } = &mut *barge_in;
+        let mut overheard = self.overheard.borrow_mut();
+        let Overheard { barge_in, rest } = &mut *overheard;
         let (pairs, _) = bytes.as_chunks::<2>();
         rest.extend(pairs.iter().map(|pair| i16::from_le_bytes(*pair)));
         let (frames, left) = rest.as_chunks::<FRAME_SAMPLES>();
-        for frame in frames {
-            let loud = vad.score(frame) >= BARGE_IN_SCORE;
-            *voiced = if loud { *voiced + 1 } else { 0 };
-        }
+        let spoken = frames.iter().any(|frame| barge_in.push(frame));
         let left = left.to_vec();
         *rest = left;
-        let spoken = *voiced >= BARGE_IN_FRAMES;
-        if spoken {
-            *voiced = 0;
-        }
         spoken
     }
 }

@@ -17,8 +17,8 @@ use super::wire::{
 };
 use super::{Door, Link, orders, pong};
 use crate::audio::decode::SoundFormat;
-use crate::clock::Clock;
-use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX, VOICE_RESUME_MAX};
+use crate::clock::{Clock, MonoMillis};
+use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX};
 use crate::server::websocket::Message;
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Mouth, News, Port, Work};
@@ -51,6 +51,7 @@ pub(super) struct Parked {
     port: Rc<NativePort>,
     session: Session,
     stream: Option<Stream>,
+    since: MonoMillis,
 }
 
 impl Native {
@@ -188,7 +189,10 @@ impl Native {
             return;
         }
         self.port.link.0.borrow_mut().take();
+        let room = &self.door.shared.room;
+        let (since, wait) = (room.clock.mono(), room.settings().resume_within);
         let resumable = Parked {
+            since,
             port: Rc::clone(&self.port),
             session: self.session.clone(),
             stream: self.stream,
@@ -197,8 +201,12 @@ impl Native {
         drop(parked);
         let (shared, id) = (Rc::clone(&self.door.shared), self.id.clone());
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(VOICE_RESUME_MAX).await;
-            shared.parked.borrow_mut().remove(&id);
+            tokio::time::sleep(wait).await;
+            let mut parked = shared.parked.borrow_mut();
+            // It may have come back and been lost again since.
+            if parked.get(&id).is_some_and(|parked| parked.since == since) {
+                parked.remove(&id);
+            }
         });
     }
 
@@ -474,6 +482,10 @@ impl NativePort {
             } => json!({
                 "type": "notice", "source": "jobs", "event": "queued", "turn": turn,
                 "recording_id": recording_id, "job_id": job_id, "text": text,
+            }),
+            News::Yielded { turn } => json!({
+                "type": "notice", "source": "device", "event": "yielded", "turn": turn,
+                "text": "another device hears you better",
             }),
             News::Tone(_) => return None,
             News::Done {

@@ -55,6 +55,11 @@ impl Step {
                 }
             }
             Event::NothingHeard(turn) => self.nothing_heard(turn),
+            Event::Yielded(turn) => {
+                if self.is_listening(turn) {
+                    self.close(turn, TurnResult::Interrupted);
+                }
+            }
             Event::ListenFailed(turn) => {
                 if self.is_listening(turn) {
                     self.fail(turn);
@@ -204,7 +209,11 @@ impl Step {
             return;
         };
         if turn == of {
-            self.effects.push(Effect::Tone(Tone::Saved));
+            let tone = match self.state.offline {
+                true => Tone::Offline,
+                false => Tone::Saved,
+            };
+            self.effects.push(Effect::Tone(tone));
             self.open_thinking(turn);
             self.effects.push(Effect::TellDeferred(turn));
         }

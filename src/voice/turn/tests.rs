@@ -480,3 +480,29 @@ fn a_switch_that_says_off_wins_over_button_and_word() {
     run.on(Event::Release).on(Event::MuteSwitch(false));
     assert!(!run.state.muted);
 }
+
+#[test]
+fn what_is_kept_for_later_sounds_offline_only_while_the_network_is_away() {
+    for (offline, tone) in [(true, Tone::Offline), (false, Tone::Saved)] {
+        let mut run = Run::new();
+        run.on(Event::Offline(offline)).on(Event::Utterance {
+            sound: Duration::from_secs(1),
+        });
+        run.on(Event::Deferred(1)).did(Effect::Tone(tone));
+    }
+}
+
+#[test]
+fn an_endpoint_that_yields_is_idle_without_a_sound() {
+    let mut run = Run::new();
+    run.on(Event::Listen).on(Event::Yielded(1));
+    run.did(done(1, TurnResult::Interrupted));
+    run.is("idle");
+    assert!(
+        !run.last
+            .iter()
+            .any(|effect| matches!(effect, Effect::Tone(_)))
+    );
+    run.on(Event::Yielded(1));
+    assert_eq!(run.last, [], "once");
+}
