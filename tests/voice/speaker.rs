@@ -59,7 +59,13 @@ fn who_speaks_into_an_answer_ends_it_and_is_understood_from_the_first_word() {
     let began = alsa::monotonic() + Duration::from_secs(1);
     card.say(&sound);
     until("the box listens", || state(&house) == "listening");
-    let turn = house.done("/api/v1/device/listen", &json!({"wait": true}));
+    let turn = std::thread::scope(|scope| {
+        let turn = scope.spawn(|| house.done("/api/v1/device/listen", &json!({"wait": true})));
+        until("the question was heard", || state(&house) != "listening");
+        // The card plays its file again at each open, into the next answer too.
+        card.say(&[]);
+        turn.join().expect("the turn ends")
+    });
     assert_eq!(turn["text"], QUESTION, "{turn}");
     assert_eq!(turn["result"], "answered", "{turn}");
     assert_eq!(barge_ins(&house), 1.0);
