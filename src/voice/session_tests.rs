@@ -392,6 +392,7 @@ impl World {
             log: TurnLog::new(&Registry::default()),
             settings: RefCell::new(whole.settings()),
             sessions: Cell::new(0),
+            triggers: Default::default(),
             actor: OnceCell::new(),
             stt_calls: Calls::default(),
             tts_calls: Calls::default(),
