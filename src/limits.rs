@@ -438,6 +438,11 @@ pub const DECODE_ON_LOOP_BYTES_MAX: usize = 64 * 1024;
 pub const DECODES_MAX: usize = 4;
 /// Sound made for `/api/tts` that waits to be fetched; the oldest goes first.
 pub const OLDER_SOUND_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Of one answer that is made sound for somebody who fetches it; the rest is only to be read.
+pub const REPLY_SOUND_MAX: Duration = Duration::from_secs(120);
+/// Sound of answers that waits in memory to be fetched: all of it, and each piece for so long.
+pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const REPLY_LIFE: Duration = Duration::from_secs(600);
 /// Sessions that `/api/sessions` lists, and the last messages shown of each.
 pub const OLDER_SESSIONS_MAX: usize = 100;
 pub const OLDER_SESSION_MESSAGES_MAX: usize = 20;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StartError;
 use crate::config::Config;
 use crate::voice::filing::AutoMemory;
 use crate::voice::hardware::HardwareSettings;
@@ -11,6 +12,19 @@ use crate::voice::providers::chains::format_named;
 use crate::voice::settings::{ApiKey, LlmSettings};
 use crate::voice::vectors::EmbedSettings;
 use crate::voice::{EngineSettings, VoiceSettings};
+
+/// What no kind of setting can tell: whether the files that are named can be read.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    let Some(path) = config.path("SYSTEM_PROMPT_FILE") else {
+        return Ok(());
+    };
+    mind::read_own_rules(&path)
+        .map(drop)
+        .map_err(|why| StartError::Setting {
+            name: "SYSTEM_PROMPT_FILE",
+            why,
+        })
+}
 
 /// What the settings say to the voice room.
 pub fn voice_settings(config: &Config) -> VoiceSettings {

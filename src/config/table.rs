@@ -133,7 +133,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(TALK, "AUTO_MEMORY", Kind::OneOf(&["on", "ask", "off"]), "on", "Whether a language model organises what is kept and files what is worth keeping of a conversation; ask: it proposes the latter and a person decides; off: only what a person asks for."),
     Setting::new(TALK, "SUMMARY_AT", Kind::TimeOfDay, "off", "When the day is summed up, such as 21:30; off: only when somebody asks."),
     Setting::new(TALK, "EMBED_PROVIDER", Kind::OneOf(&["off", "openai"]), "off", "Search memories by meaning too, through a server that speaks OpenAI's embeddings; it is sent the text of memories, never one that holds a secret."),
-    Setting::new(TALK, "EMBED_BASE_URL", Kind::Text, "https://api.openai.com/v1", "That server, such as http://10.0.0.2:11434/v1; OPENAI_API_KEY is its key, if it wants one."),
+    Setting::new(TALK, "EMBED_BASE_URL", Kind::Url, "https://api.openai.com/v1", "That server, such as http://10.0.0.2:11434/v1; OPENAI_API_KEY is its key, if it wants one."),
     Setting::new(TALK, "EMBED_MODEL", Kind::Text, "text-embedding-3-small", "Its name of a model; with another one all memories are looked at anew."),
     Setting::new(TALK, "TZ", Kind::TimeZone, "", "Time zone of answers about date and time; not set: that of the machine."),
     Setting::new(MODEL, "CLAUDE_API_KEY", Kind::Text, "", "Anthropic key: Claude answers what no rule does.").secret().reloads(),

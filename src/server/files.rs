@@ -129,6 +129,15 @@ pub async fn file(
     answer(head, content_type, opened)
 }
 
+/// Bytes in memory that never change under the name `etag`.
+pub fn bytes(head: &RequestHead, bytes: Bytes, content_type: &str, etag: &str) -> Response {
+    let length = bytes.len() as u64;
+    let etag = format!("\"{etag}\"");
+    respond(&head.headers, content_type, &etag, length, |part| {
+        Body::Bytes(bytes.slice(part.start as usize..part.end as usize))
+    })
+}
+
 struct Opened {
     file: File,
     length: u64,
@@ -196,7 +205,7 @@ fn missing() -> HttpError {
 /// 200, 206, 304 or 416 by the request's conditions.
 fn respond(
     headers: &HeaderMap,
-    content_type: &'static str,
+    content_type: &str,
     etag: &str,
     length: u64,
     body: impl FnOnce(std::ops::Range<u64>) -> Body,

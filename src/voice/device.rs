@@ -18,6 +18,7 @@ use super::earcons::Earcons;
 use super::port::{Ear, Mouth, News, Port, Work};
 use super::providers::Speech;
 use super::recordings::{Mode, Origin};
+use super::reply::Sentences;
 use super::sentence::Sentence;
 use super::session::{Ask, Manner, Room, Session, WeakSession};
 use super::timeline::Timing;
@@ -147,8 +148,13 @@ impl Device {
 
     /// Says `text`, in place of whatever goes on.
     pub fn say(&self, text: &str) -> Result<Turn, VoiceError> {
+        self.recite(Rc::new(Sentences::of(text)))
+    }
+
+    /// The same with words that may still be written.
+    pub fn recite(&self, sentences: Rc<Sentences>) -> Result<Turn, VoiceError> {
         let turn = self.session.state().next_turn();
-        self.session.ask(Ask::Say(text.to_string()))?;
+        self.session.ask(Ask::Say(sentences))?;
         Ok(turn)
     }
 

@@ -18,7 +18,7 @@ pub const DOCS: &[Doc] = &[
 
     // Chat.
     Doc::post("/api/v1/chat", "One question, one answer, whole or as events")
-        .details("With `stream` the answer is `text/event-stream`: `start{id,conversation_id}`, `token{text}`, `sentence{index,text,audio_url?}`, then `done` with the whole answer, or `error{code,message}`. Closing the connection cancels the turn.")
+        .details("With `stream` the answer is `text/event-stream`: `start{id,conversation_id}`, `token{text}`, `sentence{index,text,audio_url?}` (with `speak: return` its sound waits ten minutes at `audio_url`), then `done` with the whole answer, or `error{code,message}`. Closing the connection cancels the turn.")
         .takes(&[(JSON, "{ message: text # at most 32 kB
             model?: text|null, max_tokens?: int(1..)|null, stream?: bool|null, conversation_id?: id|null, speak?: 'none'|'device'|'return'|null
             remember?: bool|null # false: nothing of this is kept
@@ -258,7 +258,7 @@ pub const DOCS: &[Doc] = &[
         .details("The sound is on the card before anything else happens to it. When it cannot be understood now, or is longer than two minutes, the answer is 202 `OFFLINE_QUEUED` and the job does it later. The same `client_id` again gets the same answer and is stored once. The sound is the file `audio` of a form, base64 in JSON, or the body itself, then with the other fields in the query.")
         .takes(&[(JSON, "{ audio: base64, mode?: 'chat'|'note'|'auto'|null, conversation_id?: id|null, client_id?: text(1..128)|null, language?: text|null, speak?: 'none'|'device'|'return'|null, recorded_at?: time|null }"), ("multipart/form-data", ""), ("audio/wav", "")])
         .query("mode?: 'chat'|'note'|'auto', conversation_id?: id, client_id?: text(1..128), language?: text, speak?: 'none'|'device'|'return', recorded_at?: time")
-        .answers(&[(JSON, "data { recording_id: id, text?: text|null, intent?: 'chat'|'note'|'none', reply?: text, conversation_id?: id, message_id?: id, memory_id?: id|null, audio_url?: text|null, job_id?: id|null # of 202\n timing_ms?: object, ... }")])
+        .answers(&[(JSON, "data { recording_id: id, text?: text|null, intent?: 'chat'|'note'|'none', reply?: text, conversation_id?: id, message_id?: id, memory_id?: id|null, audio_url?: text|null, notice?: Notice|null, job_id?: id|null # of 202\n timing_ms?: { stt: int, total: int }, ... }")])
         .errors(&["NOT_FOUND", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "DATABASE_ERROR", "STORAGE_FULL", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/voice").with(r#"{"audio":"AAAA"}"#).status(415), Try("/api/v1/voice").with(r#"{"audio":"AAAA","mode":"x"}"#).status(400)]),
     Doc::get("/api/v1/audio/{id}", "The sound of a recording or of an answer, also in parts")
@@ -352,7 +352,11 @@ pub const SHAPES: &[Shape] = &[
         usage: { input_tokens: int, output_tokens: int, ... }, memories_used: [{ id: id, score: number }]
         memory_saved: { id: id, title: text, category: text }|null
         action: any # what the answer means for the box: stop, repeat, mute, or a volume
-        timing_ms: { total: int, ... }, audio_url?: text|null, ... }"),
+        notice: Notice|null # why a model or a voice gave nothing, or not all of it
+        timing_ms: { llm_first: int|null, total: int }
+        audio_url?: text|null # with `speak: return`
+ }"),
+    ("Notice", "{ code: text, message: text }"),
     ("OlderError", "{ success: false, error: text, code: text }"),
     ("Knowledge", "{ id: id, title: text, content: text, summary: text, key_points: [any], category: text, tags: [text], source: text, audio_url: text, session_id: text, created_at: time, updated_at: time, metadata: object }"),
     ("Session", "{ id: id, messages: [{ role: 'user'|'assistant', content: text }], created_at: time, updated_at: time }"),

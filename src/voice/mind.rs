@@ -59,7 +59,12 @@ impl Default for ModelSettings {
 
 /// The text of `SYSTEM_PROMPT_FILE`; what is wrong with it, for a person.
 pub fn read_own_rules(path: &Path) -> Result<String, String> {
-    let told = |why: String| format!("SYSTEM_PROMPT_FILE {}: {why}", path.display());
+    let told = |why: String| {
+        format!(
+            "{}: {why}; a text of at most {OWN_RULES_BYTES_MAX} bytes in UTF-8 is allowed",
+            path.display()
+        )
+    };
     let length = std::fs::metadata(path).map_err(|error| told(error.to_string()))?;
     if length.len() > OWN_RULES_BYTES_MAX as u64 {
         return Err(told(format!("longer than {OWN_RULES_BYTES_MAX} bytes")));

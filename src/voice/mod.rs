@@ -214,6 +214,7 @@ impl Voice {
             &self.dialogue,
             &self.settings().data_dir,
             Some(speaker),
+            Some(&self.room),
         );
         api::speech::routes(router, self);
         api::older::routes(router, self);
@@ -316,8 +317,8 @@ async fn show_network(network: Network, device: device::WeakDevice) {
 }
 
 impl api::Speaker for Device {
-    fn say(&self, text: &str) {
-        if let Err(error) = Device::say(self, text) {
+    fn recite(&self, sentences: &Rc<api::Sentences>) {
+        if let Err(error) = Device::recite(self, Rc::clone(sentences)) {
             log::warn!("event=answer_not_spoken error=\"{error}\"");
         }
     }

@@ -36,6 +36,14 @@ pub struct Sentences {
 }
 
 impl Sentences {
+    /// All of a text that is there.
+    pub fn of(text: &str) -> Sentences {
+        let sentences = Sentences::default();
+        sentences.push(text);
+        sentences.close();
+        sentences
+    }
+
     /// Takes the next piece of text; what goes over [`SPOKEN_CHARS_MAX`] is not spoken.
     pub fn push(&self, piece: &str) {
         let room = SPOKEN_CHARS_MAX.saturating_sub(self.chars.get());
@@ -58,7 +66,27 @@ impl Sentences {
         self.changed.notify_one();
     }
 
-    fn add(&self, sentences: impl IntoIterator<Item = Sentence>) {
+    /// Nobody writes on and what waits is not spoken any more.
+    pub fn abandon(&self) {
+        self.queue.borrow_mut().clear();
+        self.closed.set(true);
+        self.changed.notify_one();
+    }
+
+    /// The next sentence, once it is there; `None` after the last. For one reader.
+    pub async fn take(&self) -> Option<Sentence> {
+        loop {
+            if let Some(sentence) = self.next() {
+                return Some(sentence);
+            }
+            if self.closed.get() {
+                return None;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    pub fn add(&self, sentences: impl IntoIterator<Item = Sentence>) {
         let mut queue = self.queue.borrow_mut();
         let before = queue.len();
         queue.extend(sentences);
@@ -69,6 +97,10 @@ impl Sentences {
 
     fn next(&self) -> Option<Sentence> {
         self.queue.borrow_mut().pop_front()
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     fn is_over(&self) -> bool {

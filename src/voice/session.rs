@@ -19,7 +19,7 @@ use super::port::{News, Port};
 use super::providers::Engines;
 use super::providers::chains::World;
 use super::recordings::{Kept, Mode, Recording, Recordings};
-use super::reply::Said;
+use super::reply::{Said, Sentences};
 use super::settings::VoiceSettings;
 use super::timeline::{Marks, TurnLog};
 use super::triggers::Triggers;
@@ -84,7 +84,8 @@ pub enum Ask {
         samples: Vec<i16>,
         manner: Manner,
     },
-    Say(String),
+    /// Words that may still be written.
+    Say(Rc<Sentences>),
 }
 
 /// Handle of a session; it ends when the last handle is dropped.
@@ -194,6 +195,7 @@ impl Context {
 struct Given {
     text: String,
     samples: Vec<i16>,
+    sentences: Option<Rc<Sentences>>,
     manner: Manner,
 }
 
@@ -355,9 +357,9 @@ impl Driver {
                 };
                 self.step(Event::Utterance { sound });
             }
-            Ask::Say(text) => {
+            Ask::Say(sentences) => {
                 self.given = Given {
-                    text,
+                    sentences: Some(sentences),
                     ..self.given_by_voice()
                 };
                 self.step(Event::Say);
@@ -415,10 +417,13 @@ impl Driver {
                 let stage = super::deferred::tell(self.context.clone(), open);
                 self.stage = Some(Box::pin(stage));
             }
-            Effect::Repeat(turn) => self.say(turn, self.last_answer.clone()),
+            Effect::Repeat(turn) => {
+                let again = Sentences::of(&self.last_answer);
+                self.say(turn, Rc::new(again));
+            }
             Effect::Say(turn) => {
-                let text = std::mem::take(&mut self.given.text);
-                self.say(turn, text);
+                let sentences = self.given.sentences.take().unwrap_or_default();
+                self.say(turn, sentences);
             }
             Effect::Cancel(turn) => self.cancel(turn),
             Effect::Done { turn, result } => self.done(turn, result),
@@ -464,9 +469,9 @@ impl Driver {
         }
     }
 
-    fn say(&mut self, turn: Turn, text: String) {
+    fn say(&mut self, turn: Turn, sentences: Rc<Sentences>) {
         let open = self.open(turn);
-        let stage = super::stages::say(self.context.clone(), open, text);
+        let stage = super::stages::say(self.context.clone(), open, sentences);
         self.stage = Some(Box::pin(stage));
     }
 
@@ -499,6 +504,7 @@ impl Driver {
             answer: RefCell::default(),
         });
         self.given.text = given.text;
+        self.given.sentences = given.sentences;
         self.open = Some(Rc::clone(&open));
         open
     }

@@ -342,11 +342,8 @@ fn begin_memo(context: &Context, turn: Turn) {
 }
 
 /// Speaks given words.
-pub(super) async fn say(context: Context, open: Rc<Open>, text: String) -> Event {
+pub(super) async fn say(context: Context, open: Rc<Open>, sentences: Rc<Sentences>) -> Event {
     let turn: Turn = open.turn;
-    let sentences = Sentences::default();
-    sentences.push(&text);
-    sentences.close();
     match speak(&context, &open, &sentences).await {
         Ok(()) => Event::Answered { turn, asks: false },
         Err(error) => {

@@ -11,7 +11,7 @@ use magpie::ops::Registry;
 use magpie::server::{Caller, Gatekeeper, RequestHead, Role, Router, Server, ServerOptions};
 use magpie::store::{Durability, Store, StoreOptions};
 use magpie::voice::VoiceSettings;
-use magpie::voice::api::Speaker;
+use magpie::voice::api::{Sentences, Speaker};
 use magpie::voice::dialogue::{Action, Dialogue};
 
 pub struct House {
@@ -37,8 +37,16 @@ impl Gatekeeper for Owner {
 struct Notebook(Arc<Mutex<Vec<String>>>);
 
 impl Speaker for Notebook {
-    fn say(&self, text: &str) {
-        self.0.lock().unwrap().push(format!("say {text}"));
+    fn recite(&self, sentences: &Rc<Sentences>) {
+        let (notes, sentences) = (Arc::clone(&self.0), Rc::clone(sentences));
+        tokio::task::spawn_local(async move {
+            while let Some(sentence) = sentences.take().await {
+                notes
+                    .lock()
+                    .unwrap()
+                    .push(format!("say {}", sentence.text));
+            }
+        });
     }
     fn act(&self, action: &Action) {
         self.0.lock().unwrap().push(format!("{action:?}"));
@@ -83,7 +91,7 @@ impl House {
                     Dialogue::start(store.clone(), Bus::default(), clock.clone(), &settings);
                 let mut router = Router::default();
                 let speaker = has_speaker.then(|| Rc::new(Notebook(notes)) as Rc<dyn Speaker>);
-                magpie::voice::api::routes(&mut router, &dialogue, folder.path(), speaker);
+                magpie::voice::api::routes(&mut router, &dialogue, folder.path(), speaker, None);
                 let mut options = ServerOptions::new(clock, Registry::default());
                 options.http = Some(([127, 0, 0, 1], 0).into());
                 options.rate_per_minute = 1_000_000;

@@ -6,6 +6,7 @@ mod filing;
 #[path = "../support/provider/mod.rs"]
 mod provider;
 mod rig;
+mod sound;
 mod spoken;
 #[path = "../support/mod.rs"]
 mod support;

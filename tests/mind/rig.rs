@@ -119,11 +119,15 @@ pub struct Stream {
 pub type Event = (String, Value);
 
 pub fn stream(running: &Running<'_>, message: &str) -> Stream {
+    stream_of(running, &json!({ "message": message, "stream": true }))
+}
+
+pub fn stream_of(running: &Running<'_>, body: &Value) -> Stream {
     let address = running.address("http").expect("plain HTTP is on");
     let mut tcp = TcpStream::connect(address).expect("connects");
     tcp.set_read_timeout(Some(Duration::from_secs(30)))
         .expect("a timeout");
-    let body = json!({ "message": message, "stream": true }).to_string();
+    let body = body.to_string();
     let request = format!(
         "POST /api/v1/chat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -1,16 +1,20 @@
-//! `POST /api/v1/chat`: one question, one answer, whole or as events.
+//! `POST /api/v1/chat`: one question, one answer, whole or as events, and spoken where that is
+//! wanted: at the box, or as sound to be fetched. The voice begins while the answer is written.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::input::{Fields, invalid};
-use super::{Api, data};
+use super::{Api, Sentences, data, notice};
 use crate::clock::{Clock, MonoMillis};
 use crate::server::response::EventSender;
 use crate::server::{EventStream, HttpError, Request, Response, StatusCode};
 use crate::voice::dialogue::{Answer, Question, Turn, VoiceError};
-use crate::voice::sentence::{Cutter, Sentence};
+use crate::voice::recordings::Recital;
+use crate::voice::sentence::Sentence;
+use crate::voice::session::Room;
 
 const MODEL_CHARS_MAX: usize = 128;
 const TOKENS_MAX: u64 = 1_000_000;
@@ -19,6 +23,7 @@ const TOKENS_MAX: u64 = 1_000_000;
 enum Speak {
     None,
     Device,
+    Return,
 }
 
 struct Chat {
@@ -35,15 +40,21 @@ pub async fn post(api: Rc<Api>, mut request: Request) -> Result<Response, HttpEr
             "`speak` cannot be device: this box has no loudspeaker.",
         ));
     }
+    if chat.speak == Speak::Return && api.room.is_none() {
+        return Err(invalid("`speak` cannot be return: this box has no voice."));
+    }
+    let wish = Wish {
+        speak: chat.speak,
+        language: chat.question.language.clone(),
+        is_kept: chat.question.remember,
+        since,
+    };
     let turn = api.dialogue.begin(chat.question)?;
     if chat.stream {
-        return Ok(stream(api, turn, chat.speak, since));
+        return Ok(stream(api, turn, wish));
     }
-    let mut times = Times::since(since);
-    let mut on_text = |_: &str| times.first_text(api.dialogue.clock());
-    let answer = api.dialogue.finish(turn, &mut on_text).await?;
-    perform(&api, chat.speak, &answer);
-    Ok(data(StatusCode::OK, &whole(&api, &answer, times)))
+    let told = answer(&api, turn, &wish, None).await?;
+    Ok(data(StatusCode::OK, &told))
 }
 
 async fn read(request: &mut Request) -> Result<Chat, HttpError> {
@@ -59,7 +70,11 @@ async fn read(request: &mut Request) -> Result<Chat, HttpError> {
     }
     let max_tokens = fields.count("max_tokens", TOKENS_MAX)?;
     let stream = fields.flag("stream")?.unwrap_or(false);
-    let allowed = [("none", Speak::None), ("device", Speak::Device)];
+    let allowed = [
+        ("none", Speak::None),
+        ("device", Speak::Device),
+        ("return", Speak::Return),
+    ];
     let speak = fields.one_of("speak", &allowed)?.unwrap_or(Speak::None);
     Ok(Chat {
         question: Question {
@@ -78,48 +93,36 @@ async fn read(request: &mut Request) -> Result<Chat, HttpError> {
     })
 }
 
+/// How a turn is to be answered.
+struct Wish {
+    speak: Speak,
+    language: Option<String>,
+    /// Both sides are kept, and the sound with them.
+    is_kept: bool,
+    since: MonoMillis,
+}
+
 /// Answers as `start`, `token`, `sentence`, `done` or `error`. A client that hangs up cancels the turn.
-fn stream(api: Rc<Api>, turn: Turn, speak: Speak, since: MonoMillis) -> Response {
+fn stream(api: Rc<Api>, turn: Turn, wish: Wish) -> Response {
     let (sender, events) = EventStream::new();
     tokio::task::spawn_local(async move {
         let gone = sender.clone();
         tokio::select! {
             biased;
-            () = run(&api, turn, speak, since, &sender) => {}
+            () = run(&api, turn, &wish, &sender) => {}
             () = gone.gone() => log::debug!("chat stream ended cause=client_gone"),
         }
     });
     Response::events(events)
 }
 
-async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &EventSender) {
+async fn run(api: &Api, turn: Turn, wish: &Wish, sender: &EventSender) {
     let start = json!({ "id": turn.answer_id, "conversation_id": turn.conversation_id });
     if sender.send("start", &start).is_err() {
         return;
     }
-    let mut cutter = Cutter::default();
-    let mut sentences = Vec::new();
-    let mut times = Times::since(since);
-    let mut on_text = |text: &str| {
-        times.first_text(api.dialogue.clock());
-        // A client that has gone is noticed by `gone`, which ends this turn.
-        let _ = sender.send("token", &json!({ "text": text }));
-        cutter.push(text, &mut sentences);
-        for sentence in sentences.drain(..) {
-            tell(sender, &sentence);
-        }
-    };
-    let last = match api.dialogue.finish(turn, &mut on_text).await {
-        Ok(answer) => {
-            if let Some(sentence) = cutter.finish() {
-                tell(sender, &sentence);
-            }
-            if let Some(trouble) = &answer.trouble {
-                let _ = sender.send("error", &notice(trouble));
-            }
-            perform(api, speak, &answer);
-            ("done", whole(api, &answer, times))
-        }
+    let last = match answer(api, turn, wish, Some(sender)).await {
+        Ok(told) => ("done", told),
         Err(error) => {
             let error = HttpError::from(error);
             (
@@ -133,25 +136,109 @@ async fn run(api: &Api, turn: Turn, speak: Speak, since: MonoMillis, sender: &Ev
     }
 }
 
-fn tell(sender: &EventSender, sentence: &Sentence) {
-    let sentence = json!({ "index": sentence.index, "text": sentence.text });
-    let _ = sender.send("sentence", &sentence);
-}
-
-/// Why a model gave no answer, or not all of it.
-fn notice(trouble: &VoiceError) -> Value {
-    let line = trouble.line();
-    json!({ "code": line.code, "message": line.message })
-}
-
-/// What the answer means for the box itself.
-fn perform(api: &Api, speak: Speak, answer: &Answer) {
-    let Some(speaker) = &api.speaker else { return };
-    if let Some(action) = &answer.action {
-        speaker.act(action);
+/// The whole answer as it is told at the end; meanwhile its words and sentences, where somebody
+/// reads along.
+async fn answer(
+    api: &Api,
+    turn: Turn,
+    wish: &Wish,
+    reader: Option<&EventSender>,
+) -> Result<Value, VoiceError> {
+    let sentences = Sentences::default();
+    let times = Cell::new(Times::since(wish.since));
+    let thinking = async {
+        let mut on_text = |text: &str| {
+            times.set(times.get().with_text(api.dialogue.clock()));
+            if let Some(reader) = reader {
+                // A client that has gone is noticed by `gone`, which ends this turn.
+                let _ = reader.send("token", &json!({ "text": text }));
+            }
+            sentences.push(text);
+        };
+        let answer = api.dialogue.finish(turn, &mut on_text).await?;
+        // Before the voice begins: what is done may be to be silent.
+        if let (Some(action), Some(speaker)) = (&answer.action, &api.speaker) {
+            speaker.act(action);
+        }
+        sentences.close();
+        if let (Some(trouble), Some(reader)) = (&answer.trouble, reader) {
+            let _ = reader.send("error", &notice(trouble));
+        }
+        Ok::<Answer, VoiceError>(answer)
+    };
+    let telling = async { Ok(tell(api, wish, &sentences, reader).await) };
+    let (answer, recital) = tokio::try_join!(thinking, telling)?;
+    let (audio_url, trouble) = match recital {
+        Some(recital) => recital.end(&answer, wish.is_kept).await,
+        None => (None, None),
+    };
+    let trouble = answer.trouble.as_ref().or(trouble.as_ref());
+    let mut told = whole(api, &answer, times.get());
+    told["notice"] = json!(trouble.map(notice));
+    if wish.speak == Speak::Return {
+        told["audio_url"] = json!(audio_url);
     }
-    if speak == Speak::Device {
-        speaker.say(&answer.content);
+    Ok(told)
+}
+
+/// Passes the sentences on as they come, to the reader and to the voice.
+async fn tell<'a>(
+    api: &'a Api,
+    wish: &Wish,
+    sentences: &Sentences,
+    reader: Option<&EventSender>,
+) -> Option<Recital<'a>> {
+    let recital = |room: &'a Rc<Room>| Recital::new(room, wish.language.clone());
+    let mut recital = api
+        .room
+        .as_ref()
+        .filter(|_| wish.speak == Speak::Return)
+        .map(recital);
+    let mut aloud = None;
+    while let Some(sentence) = sentences.take().await {
+        if let (Speak::Device, Some(speaker)) = (wish.speak, &api.speaker) {
+            let aloud = aloud.get_or_insert_with(|| {
+                let aloud = Aloud::default();
+                speaker.recite(&aloud.0);
+                aloud
+            });
+            aloud.0.add([sentence.clone()]);
+        }
+        let url = match (&mut recital, reader) {
+            (None, _) => None,
+            (Some(recital), Some(_)) => recital.sentence(&sentence.text).await,
+            (Some(recital), None) => {
+                recital.say(&sentence.text).await;
+                None
+            }
+        };
+        if let Some(reader) = reader {
+            let _ = reader.send("sentence", &event_of(&sentence, url));
+        }
+    }
+    if let Some(aloud) = aloud {
+        aloud.0.close();
+    }
+    recital
+}
+
+fn event_of(sentence: &Sentence, url: Option<String>) -> Value {
+    let mut event = json!({ "index": sentence.index, "text": sentence.text });
+    if let Some(url) = url {
+        event["audio_url"] = json!(url);
+    }
+    event
+}
+
+/// What the box says while it is written; a turn that is given up is not spoken on.
+#[derive(Default)]
+struct Aloud(Rc<Sentences>);
+
+impl Drop for Aloud {
+    fn drop(&mut self) {
+        if !self.0.is_closed() {
+            self.0.abandon();
+        }
     }
 }
 
@@ -170,8 +257,11 @@ impl Times {
         }
     }
 
-    fn first_text(&mut self, clock: &Clock) {
-        self.first_text.get_or_insert_with(|| clock.mono());
+    fn with_text(self, clock: &Clock) -> Times {
+        Times {
+            first_text: self.first_text.or_else(|| Some(clock.mono())),
+            ..self
+        }
     }
 }
 
@@ -190,7 +280,6 @@ fn whole(api: &Api, answer: &Answer, times: Times) -> Value {
         "memories_used": answer.memories_used,
         "memory_saved": answer.memory_saved,
         "action": answer.action,
-        "notice": answer.trouble.as_ref().map(notice),
         "timing_ms": { "llm_first": times.first_text.map(took), "total": took(now) },
     })
 }

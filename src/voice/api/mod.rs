@@ -24,7 +24,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::dialogue::{Action, Dialogue};
+use super::dialogue::{Action, Dialogue, VoiceError};
+pub use super::reply::Sentences;
+use super::session::Room;
 use crate::server::{
     Access, Body, HeaderMap, HeaderValue, HttpError, Method, Request, Response, Router, StatusCode,
     header,
@@ -35,8 +37,8 @@ const DATA_END: &str = "}";
 
 /// The box's own loudspeaker and microphone, for a chat that wants something of them.
 pub trait Speaker {
-    /// Begins to speak and returns at once.
-    fn say(&self, text: &str);
+    /// Begins to speak what comes through `sentences` and returns at once.
+    fn recite(&self, sentences: &Rc<Sentences>);
     /// Does what was asked for in words: be louder, be quiet, stop listening.
     fn act(&self, action: &Action);
 }
@@ -46,14 +48,17 @@ pub struct Api {
     dialogue: Dialogue,
     data_dir: PathBuf,
     speaker: Option<Rc<dyn Speaker>>,
+    room: Option<Rc<Room>>,
 }
 
-/// Adds every route of this file's list. Without a speaker `speak: "device"` is refused.
+/// Adds every route of this file's list. Without a speaker `speak: "device"` is refused, without the
+/// room, which has voices, `speak: "return"`.
 pub fn routes(
     router: &mut Router,
     dialogue: &Dialogue,
     data_dir: &Path,
     speaker: Option<Rc<dyn Speaker>>,
+    room: Option<&Rc<Room>>,
 ) {
     let mut routes = Routes {
         router,
@@ -61,6 +66,7 @@ pub fn routes(
             dialogue: dialogue.clone(),
             data_dir: data_dir.to_owned(),
             speaker,
+            room: room.map(Rc::clone),
         }),
     };
     routes.add(Method::POST, "/api/v1/chat", chat::post);
@@ -152,6 +158,12 @@ impl Routes<'_> {
             handler(Rc::clone(&api), request)
         });
     }
+}
+
+/// Why a model or a voice gave nothing, or not all of it.
+pub(super) fn notice(trouble: &VoiceError) -> serde_json::Value {
+    let line = trouble.line();
+    serde_json::json!({ "code": line.code, "message": line.message })
 }
 
 /// Success with a value.

@@ -202,7 +202,29 @@ pub fn drop_sound(
         )?
         .execute(params![id, now.0])?;
     super::jobs::delete_stt(connection, id)?;
+    let was_reply = connection
+        .prepare_cached("DELETE FROM recordings WHERE id = ?1 AND origin = 'reply'")?
+        .execute([id])?;
+    if was_reply > 0 {
+        connection
+            .prepare_cached("UPDATE messages SET recording_id = NULL WHERE recording_id = ?1")?
+            .execute([id])?;
+    }
     Ok(file)
+}
+
+/// The sound of an answer: it goes with the answer's message.
+pub fn keep_reply(
+    connection: &Connection,
+    kept: &Kept,
+    message: &str,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    keep(connection, kept, now)?;
+    connection
+        .prepare_cached("UPDATE messages SET recording_id = ?2 WHERE id = ?1")?
+        .execute([message, &kept.id])?;
+    Ok(())
 }
 
 /// Understood sound that is older than `before`, or the oldest beyond `bytes_max`; at most `limit`.

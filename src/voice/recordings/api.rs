@@ -9,20 +9,19 @@ use tokio::sync::Notify;
 
 use super::late::load;
 use super::upload::{self, Speak, Wish};
-use super::{Kept, Mode, NewRecording, Origin, Recorded, State, stt_job};
-use crate::audio::wav;
+use super::{Kept, Mode, Recital, Recorded, State, stt_job};
 use crate::clock::MonoMillis;
-use crate::limits::{LISTEN_MAX, SPEAK_STALL_MAX, VOICE_CALL_SOUND_MAX};
+use crate::limits::{LISTEN_MAX, VOICE_CALL_SOUND_MAX};
 use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode, files};
-use crate::voice::api::Speaker;
+use crate::voice::api::{Sentences, Speaker, notice};
 use crate::voice::db;
 use crate::voice::device::WeakDevice;
 use crate::voice::dialogue::{Answer, Question};
 use crate::voice::error::VoiceError;
-use crate::voice::providers::{EngineError, Sound, Speech, SttOptions};
+use crate::voice::providers::{EngineError, Sound, SttOptions};
 use crate::voice::rules::{self, replies};
 use crate::voice::sentence::Cutter;
-use crate::voice::session::Room;
+use crate::voice::session::{Room, length_of};
 
 /// Calls of one `client_id` that are being handled; the same again waits for its answer.
 type Handling = Rc<RefCell<HashMap<String, Rc<Notify>>>>;
@@ -195,8 +194,11 @@ async fn handle(
         return Ok(data(StatusCode::OK, &result));
     }
     let answer = answer(&room, &wish, &id, &text, kept.duration_ms).await?;
-    let audio = sound_of(&room, &wish, &answer).await;
+    let (audio, trouble) = sound_of(&room, &wish, &answer).await;
     let mut result = result_of(&id, &text, &answer, audio.as_deref());
+    if let Some(trouble) = answer.trouble.as_ref().or(trouble.as_ref()) {
+        result["notice"] = notice(trouble);
+    }
     let memory = answer.memory_saved.as_ref().map(|saved| saved.id.clone());
     let total = room.clock.mono().since(since).as_millis() as u64;
     result["timing_ms"] = json!({"stt": stt, "total": total});
@@ -276,63 +278,28 @@ async fn answer(
             device.act(action);
         }
         if wish.speak == Speak::Device {
-            Speaker::say(&device, &answer.content);
+            Speaker::recite(&device, &Rc::new(Sentences::of(&answer.content)));
         }
     }
     Ok(answer)
 }
 
-/// The answer spoken, where that is wanted; its place. Without a voice the text is the answer.
-async fn sound_of(room: &Room, wish: &Wish, answer: &Answer) -> Option<String> {
+/// The answer as sound, where that is wanted: its place, and what went wrong. The text is the answer
+/// also without a voice.
+async fn sound_of(
+    room: &Room,
+    wish: &Wish,
+    answer: &Answer,
+) -> (Option<String>, Option<VoiceError>) {
     if wish.speak != Speak::Return {
-        return None;
+        return (None, None);
     }
-    let spoken = async {
-        let speech = speech_of(room, answer).await?;
-        let bytes = wav::encode(&speech.samples, speech.rate_hz);
-        let new = NewRecording {
-            conversation_id: Some(answer.conversation_id.clone()),
-            origin: Origin::Reply,
-            ..NewRecording::live(Origin::Reply, Mode::Chat)
-        };
-        let mut recording = room.recordings.begin(new)?;
-        recording.push_bytes(bytes)?;
-        let kept = recording.finish().await?;
-        let kept = Kept {
-            state: State::Done,
-            duration_ms: Some(speech.duration().as_millis() as u64),
-            ..kept
-        };
-        let url = format!("/api/v1/audio/{}", kept.id);
-        room.recordings.store(kept, None).await?;
-        Ok::<String, VoiceError>(url)
-    };
-    match spoken.await {
-        Ok(url) => Some(url),
-        Err(error) => {
-            log::warn!("event=answer_not_spoken error=\"{error}\"");
-            None
-        }
+    let mut recital = Recital::new(room, Some(answer.language.clone()));
+    let sentences = Sentences::of(&answer.content);
+    while let Some(sentence) = sentences.take().await {
+        recital.say(&sentence.text).await;
     }
-}
-
-async fn speech_of(room: &Room, answer: &Answer) -> Result<Speech, VoiceError> {
-    let tts = room.engines().tts.clone().map_err(EngineError::of_tts)?;
-    let (mut cutter, mut sentences) = (Cutter::default(), Vec::new());
-    cutter.push(&answer.content, &mut sentences);
-    sentences.extend(cutter.finish());
-    let mut whole: Option<Speech> = None;
-    for sentence in sentences {
-        let stream = tts.synthesize(&sentence.text, Some(&answer.language));
-        let stream = stream.await.map_err(EngineError::of_tts)?;
-        let speech = stream.collect(SPEAK_STALL_MAX).await;
-        let speech = speech.map_err(EngineError::of_tts)?;
-        match &mut whole {
-            None => whole = Some(speech),
-            Some(whole) => whole.append(speech),
-        }
-    }
-    whole.ok_or_else(|| VoiceError::Tts(String::from("there is nothing in it to speak")))
+    recital.end(answer, true).await
 }
 
 /// What a client is told of a turn that is done.
@@ -358,7 +325,11 @@ fn data(status: StatusCode, value: &Value) -> Response {
 }
 
 async fn audio(room: Rc<Room>, request: Request) -> Result<Response, HttpError> {
-    let recorded = room.recordings.get(request.param("id"))?;
+    let id = request.param("id");
+    if let Some(sound) = room.recordings.fresh(id) {
+        return Ok(files::bytes(&request.head, sound, "audio/wav", id));
+    }
+    let recorded = room.recordings.get(id)?;
     let file = recorded
         .and_then(|recorded| recorded.file)
         .ok_or_else(no_sound)?;
@@ -367,7 +338,8 @@ async fn audio(room: Rc<Room>, request: Request) -> Result<Response, HttpError> 
 }
 
 async fn remove(room: Rc<Room>, request: Request) -> Result<Response, HttpError> {
-    match room.recordings.remove_sound(request.param("id")).await? {
+    let id = request.param("id");
+    match room.recordings.remove_fresh(id) || room.recordings.remove_sound(id).await? {
         true => Ok(Response::json(StatusCode::OK, &json!({"success": true}))),
         false => Err(no_sound().into()),
     }

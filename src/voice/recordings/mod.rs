@@ -4,7 +4,7 @@
 //! removed for room: at the cap new recordings are refused. What is understood goes by age. At a
 //! start everything that was not finished is found again and queued.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::db;
 use super::error::VoiceError;
-use super::memory::fresh_id;
+use super::memory::{fresh_id, is_id};
 use super::queue::{JobKind, NewJob, Queue};
 use crate::audio::SPEECH_RATE_HZ;
 use crate::clock::{Clock, UnixMillis};
@@ -28,6 +28,7 @@ mod kinds;
 mod late;
 mod pieces;
 pub mod repair;
+mod spoken;
 mod tape;
 mod upload;
 pub mod writer;
@@ -36,6 +37,8 @@ pub use api::routes;
 pub use kinds::{Kept, Mode, NewRecording, Origin, Recorded, State};
 pub use late::work;
 use repair::Found;
+pub use spoken::Recital;
+use spoken::{Fresh, REPLY_PREFIX};
 pub use tape::Tape;
 use writer::{Handle, Writer};
 
@@ -65,6 +68,8 @@ struct Inner {
     kept: Cell<Duration>,
     waiting_bytes_max: Cell<u64>,
     abandoned: mpsc::Sender<(Handle, Kept)>,
+    /// Answers' sound that is not on the card.
+    fresh: RefCell<Fresh>,
 }
 
 impl Recordings {
@@ -88,6 +93,7 @@ impl Recordings {
             kept: Cell::new(days(parts.kept_days)),
             waiting_bytes_max: Cell::new(parts.waiting_bytes_max),
             abandoned,
+            fresh: RefCell::default(),
         }));
         let keeper = recordings.clone();
         tokio::task::spawn_local(async move {
@@ -132,7 +138,10 @@ impl Recordings {
         let Some(writer) = &self.0.writer else {
             return Err(VoiceError::Store(StoreError::Closed));
         };
-        let id = fresh_id("rec_");
+        let id = fresh_id(match new.origin {
+            Origin::Reply => REPLY_PREFIX,
+            _ => "rec_",
+        });
         let file = format!("{id}.{}", new.format);
         let handle = writer.open(
             self.0.folder.join(&file),
@@ -289,6 +298,8 @@ impl Recordings {
                 .query(move |connection| db::recordings::known_file(connection, &id))
                 .await?;
             match known {
+                // The box's own words are nobody's recording.
+                None if is_id(&file.id, REPLY_PREFIX) => self.unlink(&file.file),
                 None => {
                     let kept = self.adopted(file);
                     let job = stt_job(&kept.id);

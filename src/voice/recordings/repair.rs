@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::spoken::REPLY_PREFIX;
 use super::writer::sync_folder;
 use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::clock::UnixMillis;
@@ -81,7 +82,7 @@ fn repair_file(folder: &Path, name: &str) -> io::Result<Option<Found>> {
     let Some((id, kind)) = name.split_once('.') else {
         return Ok(None);
     };
-    if !is_id(id, "rec_") {
+    if !is_id(id, "rec_") && !is_id(id, REPLY_PREFIX) {
         return Ok(None);
     }
     if kind == "part" {

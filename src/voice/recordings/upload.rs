@@ -276,7 +276,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-async fn wait_for_card(recordings: &Recordings) {
+pub(super) async fn wait_for_card(recordings: &Recordings) {
     while recordings.queued_bytes() > RECORDER_QUEUE_BYTES_MAX / 2 {
         tokio::time::sleep(CARD_PAUSE).await;
     }
