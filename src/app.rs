@@ -130,7 +130,9 @@ impl App {
         identity
             .offer_local_token(&data_dir)
             .map_err(|error| folder_error(&data_dir, error))?;
-        voice_settings::check(config)?;
+        if !only_local {
+            voice_settings::check(config)?;
+        }
         let audio = Audio::start(audio_options(config), &metrics);
         let voice = Voice::start(VoiceParts {
             store: store.clone(),

@@ -41,10 +41,7 @@ impl Speaker for Notebook {
         let (notes, sentences) = (Arc::clone(&self.0), Rc::clone(sentences));
         tokio::task::spawn_local(async move {
             while let Some(sentence) = sentences.take().await {
-                notes
-                    .lock()
-                    .unwrap()
-                    .push(format!("say {}", sentence.text));
+                notes.lock().unwrap().push(format!("say {}", sentence.text));
             }
         });
     }

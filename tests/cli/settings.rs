@@ -50,6 +50,20 @@ fn settings_that_cannot_be_together_are_told() {
 }
 
 #[test]
+fn a_prompt_that_cannot_be_read_stops_the_start() {
+    let home = Home::new();
+    home.write("prompt.txt", &"x".repeat(100_000));
+    let large = home.path("prompt.txt").to_string_lossy().into_owned();
+    for path in ["/nowhere/prompt.txt", &large] {
+        let text = refusal(&Home::new().set("SYSTEM_PROMPT_FILE", path));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for part in ["SYSTEM_PROMPT_FILE", path, "is allowed"] {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
+    }
+}
+
+#[test]
 fn a_misspelt_name_is_told_with_what_was_meant() {
     let home = Home::new();
     home.write(".env", "LOG_LEVLE=debug\n");

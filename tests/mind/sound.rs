@@ -110,7 +110,7 @@ fn sound_that_nobody_wants_kept_can_be_fetched_all_the_same() {
 fn a_voice_that_fails_leaves_the_text_and_says_so() {
     let rig = with_far_voice();
     let running = rig.home.serve();
-    rig.provider.fail(Route::Speech, Fault::Status(500));
+    rig.provider.fail(Route::Speech, Fault::Status(500, None));
     for stream in [false, true] {
         rig.provider.replies(Reply::text(WORDS));
         let body = ask("Tell me of whales", "return", stream);
@@ -133,7 +133,10 @@ fn the_box_speaks_while_the_answer_is_still_written() {
         .replies(Reply::text(&endless).pausing(Duration::from_millis(150)));
     let mut stream = stream_of(&running, &ask("Tell me of whales", "device", true));
     stream.until("sentence");
-    assert!(eventually(|| !rig.provider.requests(Route::Speech).is_empty()));
+    assert!(eventually(|| !rig
+        .provider
+        .requests(Route::Speech)
+        .is_empty()));
     let written = rig.provider.requests(Route::Messages)[0].status;
     assert_eq!(written, 0, "it was silent until all was written");
     drop(stream);
