@@ -56,13 +56,12 @@ fn every_sentence_and_the_whole_answer_can_be_fetched_as_sound() {
     let slow = Reply::text(WORDS).pausing(Duration::from_millis(150));
     rig.provider.replies(slow);
     let events = stream_of(&running, &ask("Tell me of whales", "return", true)).all();
-    let is = |wanted: &str| move |(name, _): &&(String, Value)| name == wanted;
-    let first = events.iter().position(|event| is("sentence")(&event));
-    let last = events.iter().rposition(|event| is("token")(&event));
+    let first = events.iter().position(|(name, _)| name == "sentence");
+    let last = events.iter().rposition(|(name, _)| name == "token");
     assert!(first < last, "sound waits for the last word");
     let sentences: Vec<&Value> = events
         .iter()
-        .filter(is("sentence"))
+        .filter(|(name, _)| name == "sentence")
         .map(|(_, data)| data)
         .collect();
     assert!(sentences.len() >= 3, "{sentences:?}");
