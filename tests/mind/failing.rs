@@ -61,10 +61,12 @@ fn a_model_that_stays_away_is_told_and_the_question_is_kept() {
         let health = running.get("/health").json();
         assert_eq!(health["providers"]["llm"]["ok"], false, "{health}");
         rig.provider.heal(Route::Messages);
-        assert_eq!(
-            content(&chat(&running, "Try again, please do")),
-            "Hello there."
-        );
+        let again = chat(&running, "Try again, please do");
+        match fault {
+            // It asked for a minute's peace.
+            Fault::Status(429, _) => assert_eq!(rig.asked().len(), requests, "{again}"),
+            _ => assert_eq!(content(&again), "Hello there.", "{fault:?}"),
+        }
     }
 }
 
@@ -132,10 +134,11 @@ fn an_answer_that_breaks_off_is_told_so_and_kept_as_far_as_it_came() {
 #[test]
 fn an_answer_cut_anywhere_is_whole_or_told_and_never_lost() {
     let rig = Rig::new(Kind::Anthropic);
-    let running = rig.home.serve();
     let words = "Whales are large. They sing.";
     let (mut cuts, mut told, mut whole) = (0, 0, 0);
     for cut in (1..2_600).step_by(61) {
+        // A box that has given the model up for a while would not ask.
+        let running = rig.home.serve();
         // Both tries are cut at the same byte.
         for _ in 0..2 {
             rig.provider.fail_once(Route::Messages, Fault::Cut(cut));

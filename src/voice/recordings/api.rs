@@ -20,8 +20,7 @@ use crate::voice::dialogue::{Answer, Question};
 use crate::voice::error::VoiceError;
 use crate::voice::providers::{EngineError, Sound, SttOptions};
 use crate::voice::rules::{self, replies};
-use crate::voice::sentence::Cutter;
-use crate::voice::session::{Room, length_of};
+use crate::voice::session::Room;
 
 /// Calls of one `client_id` that are being handled; the same again waits for its answer.
 type Handling = Rc<RefCell<HashMap<String, Rc<Notify>>>>;

@@ -220,7 +220,7 @@ impl<'a> Recital<'a> {
             return (None, Some(error));
         };
         let recordings = &self.room.recordings;
-        if is_kept && !recordings.0.kept.is_zero() {
+        if is_kept && !recordings.0.kept.get().is_zero() {
             match recordings
                 .keep_reply(answer, sound.clone(), length_ms)
                 .await
