@@ -161,8 +161,11 @@ struct Place;
 impl Place {
     fn take() -> Option<Place> {
         let enter = |busy: usize| (busy < DECODES_MAX).then_some(busy + 1);
-        let entered = DECODING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
-        entered.is_ok().then_some(Place)
+        // What is refused must not exist even for a moment: its end would give back a place.
+        DECODING
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)
+            .ok()
+            .map(|_| Place)
     }
 }
 
@@ -181,8 +184,9 @@ struct Held {
 impl Held {
     fn take(of: &'static AtomicUsize, bytes: usize) -> Option<Held> {
         let enter = |held: usize| (held + bytes <= DECODED_BYTES_MAX).then_some(held + bytes);
-        let entered = of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter);
-        entered.is_ok().then_some(Held { of, bytes })
+        of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)
+            .ok()
+            .map(|_| Held { of, bytes })
     }
 }
 

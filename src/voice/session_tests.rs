@@ -15,6 +15,7 @@ use super::providers::{
     Call, ChatReply, ChatRequest, EngineError, Engines, Llm, Sound, Speech, SpeechStream, Stt,
     SttOptions, Transcript, Tts,
 };
+use super::reply::Sentences;
 use super::sentence::Sentence;
 use super::session::{Ask, Manner, Session};
 use super::turn::{Ends, Event, Phase, State, Turn};
@@ -464,9 +465,9 @@ async fn one_run(world: &World, seed: u64) -> usize {
                 text: String::from("please tell me something about nothing"),
                 manner: manner(),
             },
-            2 => Ask::Say(String::from(
+            2 => Ask::Say(Rc::new(Sentences::of(
                 "One sentence. And another one, which is longer.",
-            )),
+            ))),
             _ => Ask::Listen {
                 ends: Ends::ByHand,
                 manner: manner(),
