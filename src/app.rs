@@ -298,8 +298,9 @@ fn taker(
             .borrow()
             .changed(config)
             .any(Setting::is_of_providers);
+        voice.reconfigure(voice_settings(config));
         if changed {
-            voice.reconfigure(voice_settings(config));
+            voice.choose_engines();
         }
         before.replace(config.clone());
         match guard(config) {
@@ -307,7 +308,6 @@ fn taker(
             Err(error) => log::error!("event=reload_refused error=\"{error}\""),
         }
         audio.set_volume(config.number("VOLUME") as u8);
-        voice.reconfigure(voice_settings(config));
         logs::reload(log_options(config));
         if let Some(tls) = &tls {
             tls.reload();

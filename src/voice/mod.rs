@@ -235,17 +235,22 @@ impl Voice {
         self.room.settings()
     }
 
-    /// Takes over what may change while the box runs: engines, languages, waits. What is under
+    /// Takes over what may change while the box runs: languages, waits, what is kept. What is under
     /// way ends as it began.
     pub fn reconfigure(&self, settings: VoiceSettings) {
-        let engines = Engines::choose(&settings, &self.room.world);
-        self.dialogue
-            .answer_with(engines.llm.clone(), settings.model.clone());
-        self.room.engines.replace(Rc::new(engines));
         self.room
             .recordings
             .reconfigure(settings.recordings_kept_days, settings.queue_bytes_max);
         self.room.settings.replace(Rc::new(settings));
+    }
+
+    /// Chooses the engines anew by the settings in force; what is known of the old ones goes.
+    pub fn choose_engines(&self) {
+        let settings = self.settings();
+        let engines = Engines::choose(&settings, &self.room.world);
+        self.dialogue
+            .answer_with(engines.llm.clone(), settings.model.clone());
+        self.room.engines.replace(Rc::new(engines));
     }
 
     /// Tries a stage (`stt`, `llm`, `tts`) with the settings in force.
