@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit bench soak fuzz cross test-arm64 clean
+.PHONY: help run build test lint unit bench soak fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,17 +46,6 @@ fuzz: ## run every fuzz target for a minute (FUZZ_SECONDS=60)
 	  mkdir -p fuzz/corpus/$$target; \
 	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
 	done
-
-ARM64 = eval "$$(tools/arm64-toolchain --env)" && cargo
-cross: ## set up and build for 64-bit ARM with Debian's packages (with Docker: cross build)
-	@tools/arm64-toolchain
-	$(ARM64) build --release --locked --target aarch64-unknown-linux-gnu
-	@tools/check-binary target/aarch64-unknown-linux-gnu/release/magpie aarch64-linux-gnu-readelf
-
-test-arm64: ## run the unit tests as 64-bit ARM code under emulation
-	@tools/setup test
-	@tools/arm64-toolchain
-	$(ARM64) test --locked --target aarch64-unknown-linux-gnu --lib
 
 clean: ## remove what was built
 	cargo clean
