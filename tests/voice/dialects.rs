@@ -388,7 +388,7 @@ fn what_a_client_that_never_came_back_had_said_becomes_a_note() {
     }
     client.rest();
     drop(client);
-    let deadline = Instant::now() + crate::house::PATIENCE;
+    let deadline = Instant::now() + 3 * crate::house::PATIENCE;
     let note = loop {
         let (_, list) = house.get("/api/v1/memories");
         if let Some(note) = list["data"]["memories"].get(0) {

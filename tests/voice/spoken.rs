@@ -151,7 +151,8 @@ fn transcribe(house: &Door, samples: &[i16]) -> String {
 pub fn last_recording(data: &Path) -> Vec<i16> {
     let folder = std::fs::read_dir(data.join("recordings")).expect("recordings are kept");
     let mut files: Vec<_> = folder.flatten().map(|entry| entry.path()).collect();
-    files.sort();
+    // Names are random; the file's own time tells which came last.
+    files.sort_by_key(|path| path.metadata().and_then(|facts| facts.modified()).ok());
     let bytes = std::fs::read(files.last().expect("a recording")).expect("read it");
     wav::decode_speech(&bytes, Duration::from_secs(60)).expect("a WAV")
 }
