@@ -177,11 +177,17 @@ async function changeVolume(page) {
 async function inspect(page, where) {
   if (only && !only.some((name) => where.startsWith(name))) return;
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
+  await settled(page);
   const findings = await page.evaluate(async () => {
     const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
     return violations.map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.slice(0, 4).map((node) => `${node.html.slice(0, 160)} ${node.failureSummary?.split("\n")[1] ?? ""}`).join("\n  ")}`);
   });
   assert.deepEqual(findings, [], where);
+}
+
+/** A dialog that is still fading in has the contrast of a ghost: what comes to an end by itself has done so. */
+async function settled(page) {
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().filter((animation) => animation.effect.getComputedTiming().endTime < Infinity).map((animation) => animation.finished)));
 }
 
 /** Without a mouse: skip, type, go to a view, come back, open the dialog and close it. */
