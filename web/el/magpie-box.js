@@ -46,7 +46,7 @@ function parts(health, stats) {
     h("p.notice" + (health.status === "unhealthy" ? ".bad" : ""), {}, icon(isWell ? "check" : "pulse"), h("span", {}, h("b", {}, word(`health_${health.status}`)), " ", word("box_uptime", { time: uptime(health.uptime) }))),
     group("box_now", [
       health.state && [word("box_state"), hasWord(`state_${health.state}`) ? word(`state_${health.state}`) : word("state_idle")],
-      health.muted !== undefined && [word("box_microphone"), word(health.muted ? "box_muted" : "box_unmuted")],
+      health.muted !== undefined && audio?.input !== "off" && [word("box_microphone"), word(health.muted ? "box_muted" : "box_unmuted")],
       network && [word("box_network"), word(`network_${network}`)],
       queue && [word("nav_queue"), queue.failed > 0 ? word("box_queue_failed", { pending: queue.pending, failed: queue.failed }) : queue.pending > 0 ? word("box_queue", { pending: queue.pending }) : word("box_queue_empty")],
     ]),
@@ -55,8 +55,8 @@ function parts(health, stats) {
       return [word(`stage_${stage}`), h("span", {}, one.name ?? "–", " ", h(one.ok ? "span.good" : "span.error", {}, word(one.ok ? "works" : "fails"))), !one.ok && one.last_error];
     })),
     audio && group("box_sound", [
-      [word("box_input"), audio.input || "–", audio.input_error],
-      [word("box_output"), audio.output || "–", audio.output_error],
+      [word("box_input"), card(audio.input), audio.input_error],
+      [word("box_output"), card(audio.output), audio.output_error],
       [word("box_xruns"), String(audio.xruns)],
     ]),
     group("box_machine", [
@@ -70,6 +70,9 @@ function parts(health, stats) {
     stats?.turns?.length > 0 && turns(stats.turns.slice(-TURNS_MAX).reverse()),
   ].filter(Boolean);
 }
+
+/** @param {string | undefined} name of a sound card, as ALSA calls it */
+const card = (name) => name === "off" ? word("box_card_off") : name || "–";
 
 /**
  * @param {string} title
