@@ -255,22 +255,30 @@ impl Device {
         self.port.audio.status()
     }
 
-    /// Resolves when turn `from` or a later one has ended.
-    pub async fn ended(&self, from: Turn) -> Result<TurnRecord, VoiceError> {
-        let (sender, ended) = oneshot::channel();
-        {
-            let mut waiters = self.port.waiters.borrow_mut();
-            waiters.retain(|(_, waiter)| !waiter.is_closed());
-            if waiters.len() >= TURN_WAITERS_MAX {
-                return Err(VoiceError::Conflict(String::from(
-                    "too many callers wait for the box's microphone; try again in a moment",
-                )));
-            }
-            waiters.push((from, sender));
+    /// Resolves when turn `from` or a later one ends from now on.
+    pub fn ended(
+        &self,
+        from: Turn,
+    ) -> impl Future<Output = Result<TurnRecord, VoiceError>> + use<> {
+        let ended = self.wait_for(from);
+        async move {
+            ended?
+                .await
+                .map_err(|_| VoiceError::Timeout("the end of the turn"))
         }
-        ended
-            .await
-            .map_err(|_| VoiceError::Timeout("the end of the turn"))
+    }
+
+    fn wait_for(&self, from: Turn) -> Result<oneshot::Receiver<TurnRecord>, VoiceError> {
+        let mut waiters = self.port.waiters.borrow_mut();
+        waiters.retain(|(_, waiter)| !waiter.is_closed());
+        if waiters.len() >= TURN_WAITERS_MAX {
+            return Err(VoiceError::Conflict(String::from(
+                "too many callers wait for the box's microphone; try again in a moment",
+            )));
+        }
+        let (sender, ended) = oneshot::channel();
+        waiters.push((from, sender));
+        Ok(ended)
     }
 }
 

@@ -332,8 +332,10 @@ fn begin_memo(context: &Context, turn: Turn) {
     let Some(device) = context.room.actor.get().and_then(WeakDevice::upgrade) else {
         return;
     };
+    // Waited for from here on: the turn may be over before the task runs for the first time.
+    let ended = device.ended(turn);
     tokio::task::spawn_local(async move {
-        if device.ended(turn).await.is_ok()
+        if ended.await.is_ok()
             && let Err(error) = device.listen(Mode::Note)
         {
             log::warn!("event=memo_not_begun error=\"{error}\"");

@@ -162,3 +162,25 @@ fn too_much_that_waits_is_refused_and_what_is_there_stays() {
     assert_eq!(files, kept);
     println!("full queue: kept={kept}");
 }
+
+#[test]
+fn more_text_than_one_memory_holds_becomes_several_of_the_same_recording() {
+    let home = home();
+    let running = home.serve();
+    go_away(&home);
+    let (status, answer) = send(&running, "mode=note", &numbered(5));
+    assert_eq!(status, 202, "{answer}");
+    let words: String = (0..20_000).map(|number| format!("word{number} ")).collect();
+    home.write("words", &words);
+    come_back(&home);
+    let job = answer["data"]["job_id"].as_str().unwrap();
+    running.post(&format!("/api/v1/jobs/{job}/retry"), &json!({}));
+    until("it is understood", || !memories(&running).is_empty());
+    let mut parts = memories(&running);
+    parts.sort_by_key(|part| part.split(' ').next().map(str::len));
+    assert_eq!(parts.len(), 3, "{} bytes", words.len());
+    assert_eq!(parts.join(" "), words.trim());
+    until("nothing failed", || {
+        queue(&running)["pending"] == 0 && queue(&running)["failed"] == 0
+    });
+}

@@ -60,10 +60,26 @@ pub fn send(running: &Running<'_>, query: &str, sound: &[u8]) -> (u16, Value) {
     )
 }
 
+/// Sends bytes that call themselves a form; status and answer.
+pub fn form(running: &Running<'_>, content_type: &str, body: &[u8]) -> (u16, Value) {
+    let (status, _, body) = exchange(running, "POST /api/v1/voice", content_type, body);
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
 pub fn raw(
     running: &Running<'_>,
     method: &str,
     path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (u16, String, Vec<u8>) {
+    let headers = format!("content-type: audio/wav\r\n{headers}");
+    exchange(running, &format!("{method} {path}"), &headers, body)
+}
+
+fn exchange(
+    running: &Running<'_>,
+    line: &str,
     headers: &str,
     body: &[u8],
 ) -> (u16, String, Vec<u8>) {
@@ -73,8 +89,8 @@ pub fn raw(
         .set_read_timeout(Some(Duration::from_secs(120)))
         .expect("a limit");
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-type: audio/wav\r\ncontent-length: {}\r\n{headers}\r\n",
+        "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-length: {}\r\n{headers}\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).expect("the head goes");

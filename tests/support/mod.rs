@@ -100,8 +100,42 @@ impl Home {
     }
 
     pub fn serve_logging_to(&self, errors: Stdio) -> Running<'_> {
-        let mut child = self
-            .command(&["serve"])
+        let command = self.command(&["serve"]);
+        self.wait_until_ready(command, errors)
+    }
+
+    /// With a tmpfs of these options at `at`, which only the program sees.
+    pub fn serve_on_small_card(&self, options: &str, at: &Path) -> Running<'_> {
+        let plain = self.command(&[]);
+        let mut command = Command::new("unshare");
+        // SAFETY: asks for a number and touches no memory.
+        match unsafe { libc::geteuid() } {
+            0 => command.arg("--mount"),
+            _ => command.args(["--mount", "--map-root-user", "--user"]),
+        };
+        command
+            .args([
+                "sh",
+                "-c",
+                r#"mount -t tmpfs -o "$1" card "$2" && exec "$0" serve"#,
+            ])
+            .arg(plain.get_program())
+            .arg(options)
+            .arg(at)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(
+                plain
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdin(Stdio::null());
+        let errors = File::create(self.path("stderr")).expect("a file");
+        self.wait_until_ready(command, errors.into())
+    }
+
+    fn wait_until_ready(&self, mut command: Command, errors: Stdio) -> Running<'_> {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()

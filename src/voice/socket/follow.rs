@@ -71,6 +71,10 @@ async fn forward(
 
 fn message(name: &str, kind: &str, event: &Event) -> Value {
     match (&event.payload, kind) {
+        // What became of a recording that waited.
+        (payload, "job") if event.kind == "notice" => json!({
+            "type": "notice", "source": name, "event": payload["event"], "data": payload,
+        }),
         // One thing, whose fields are the message's own.
         (Value::Object(fields), "timer" | "job") => {
             let mut fields = fields.clone();
