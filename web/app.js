@@ -170,8 +170,9 @@ setInterval(() => {
 
 // Late answers and other things that the box has to say by itself.
 talk.addEventListener("notice", (event) => {
-  const { text, message } = /** @type {CustomEvent} */ (event).detail;
-  if (text || message) toast(text ?? message);
+  const { text, message, event: what, data } = /** @type {CustomEvent} */ (event).detail;
+  const said = what === "late_answer" || what === "note_stored" ? word(what, data) : text ?? message;
+  if (said) toast(said);
 });
 
 // Said aloud by a screen reader, once.

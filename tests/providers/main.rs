@@ -7,6 +7,8 @@ mod backlog;
 mod cut;
 mod double;
 mod failing;
+#[path = "../support/gpio.rs"]
+mod gpio;
 #[path = "../support/provider/mod.rs"]
 mod provider;
 mod rig;

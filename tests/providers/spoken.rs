@@ -7,6 +7,7 @@ use magpie::audio::wav;
 use serde_json::{Value, json};
 
 use crate::alsa::{self, Card, SPEECH, STUDIO};
+use crate::gpio::Chip;
 use crate::provider::{Provider, Reply, Route, speech};
 use crate::rig::{Client, done, home, state, until};
 use crate::signal;
@@ -102,18 +103,90 @@ fn a_tap_silences_the_answer_and_ends_what_it_costs() {
     let folder = tempfile::tempdir().expect("a folder");
     let card = Card::new(folder.path(), SPEECH, STUDIO);
     let provider = Provider::start();
+    let home = with_card(&provider, &card).set("TTS_FORMAT", "wav");
+    let house = home.serve();
+    check_silenced("tap", &house, &card, &provider, || {
+        done(&house, "/api/v1/device/stop", &json!({}));
+    });
+}
+
+#[test]
+fn a_press_of_the_button_silences_the_answer_and_the_next_one_listens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let card = Card::new(folder.path(), SPEECH, STUDIO);
+    let chip = Chip::new(folder.path());
+    let provider = Provider::start();
+    let home = chip.wire(with_card(&provider, &card).set("TTS_FORMAT", "wav"));
+    let house = home.serve();
+    let mut button = chip.button();
+    check_silenced("button", &house, &card, &provider, || {
+        button.set(true);
+        std::thread::sleep(Duration::from_millis(60));
+        button.set(false);
+    });
+    until("it is idle", || state(&house) == "idle");
+    until("the lamp is dark", || chip.lamp() == Some(0));
+
+    button.set(true);
+    until("the box listens", || state(&house) == "listening");
+    until("the lamp shines", || chip.lamp() == Some(1));
+    provider.hears("what comes next");
+    provider.replies(Reply::text("Nothing more."));
+    let mut sound = vec![0; 4_000];
+    sound.extend(alsa::speak(QUESTION, "slt", 16_000));
+    let samples = sound.len() as u64;
+    let from = card.heard().len() as u64;
+    card.say(&sound);
+    until("it is said", || {
+        card.heard().len() as u64 > from + samples * 3 + 24_000
+    });
+    button.set(false);
+    until("it is asked", || {
+        provider.requests(Route::Transcriptions).len() == 2
+    });
+    until("it is answered", || state(&house) == "idle");
+    provider.assert_content();
+}
+
+#[test]
+fn the_switch_on_the_box_mutes_the_program_and_unmutes_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let card = Card::new(folder.path(), SPEECH, STUDIO);
+    let chip = Chip::new(folder.path());
+    let provider = Provider::start();
+    let home = chip.wire(with_card(&provider, &card));
+    let mut switch = chip.switch();
+    switch.set(true);
+    let house = home.serve();
+    let muted = || house.get("/api/v1/device").json()["data"]["muted"].clone();
+    until("it starts muted", || muted() == true);
+    let listen = house.post("/api/v1/device/listen", &json!({}));
+    assert_eq!(listen.status, 409, "{}", listen.body);
+    switch.set(false);
+    until("it hears again", || muted() == false);
+    done(&house, "/api/v1/device/listen", &json!({}));
+    until("the box listens", || state(&house) == "listening");
+}
+
+/// Ends a long answer in the middle: the speaker falls silent, what was heard is kept, and no
+/// more is asked of the providers.
+fn check_silenced(
+    how: &str,
+    house: &Running,
+    card: &Card,
+    provider: &Provider,
+    stop: impl FnOnce(),
+) {
     provider.hears(QUESTION);
     let long = "This is one of many sentences that nobody will hear. ".repeat(20);
     provider.replies(Reply::text(long.trim()).pausing(Duration::from_millis(5)));
-    let home = with_card(&provider, &card).set("TTS_FORMAT", "wav");
-    let house = home.serve();
     let turn = std::thread::scope(|scope| {
-        let turn = scope.spawn(|| speak_to(&house, &card));
-        until("the box speaks", || state(&house) == "speaking");
+        let turn = scope.spawn(|| speak_to(house, card));
+        until("the box speaks", || state(house) == "speaking");
         let from = card.heard().len();
         until("it is heard", || card.heard().len() > from + 24_000);
         let stopped = alsa::monotonic();
-        done(&house, "/api/v1/device/stop", &json!({}));
+        stop();
         let turn = turn.join().expect("the turn ends");
         // Well past the limit, so that all that would still come has come.
         std::thread::sleep(Duration::from_millis(400));
@@ -123,7 +196,7 @@ fn a_tap_silences_the_answer_and_ends_what_it_costs() {
             .rposition(|s| s.unsigned_abs() > 30)
             .expect("it spoke");
         let silent = card.speaker_time_of(last as u64).saturating_sub(stopped);
-        println!("tap to silence: {} ms", silent.as_millis());
+        println!("{how} to silence: {} ms", silent.as_millis());
         turn
     });
     assert_eq!(turn["result"], "interrupted", "{turn}");
@@ -151,6 +224,31 @@ fn a_tap_silences_the_answer_and_ends_what_it_costs() {
                     .is_some_and(|chars| chars > 0 && chars < 400)
         })
     });
+}
+
+#[test]
+fn an_interrupt_over_the_socket_ends_the_sound_of_its_turn_once() {
+    let provider = Provider::start();
+    provider.replies(Reply::text(
+        &"A long story goes on and on for ever. ".repeat(20),
+    ));
+    let home = home(&provider).set("TTS_FORMAT", "pcm");
+    let house = home.serve();
+    let mut client = Client::connect(&house);
+    client.send(&json!({"type": "text", "text": QUESTION, "speak": true}));
+    client.turn_until("audio_begin");
+    client.send(&json!({"type": "interrupt", "reason": "user"}));
+    let sent = std::time::Instant::now();
+    let ended = client.turn_until("turn_done");
+    println!("interrupt to its end: {} ms", sent.elapsed().as_millis());
+    assert_eq!(ended.last()["interrupted"], true);
+    // Whatever the turn still had comes before this answer, and nothing does.
+    std::thread::sleep(Duration::from_millis(300));
+    client.send(&json!({"type": "ping"}));
+    let after = client.turn_until("pong");
+    assert!(after.sound.is_empty(), "sound after the end of its turn");
+    assert!(after.all("turn_done").is_empty(), "{:?}", after.messages);
+    provider.assert_content();
 }
 
 #[test]
