@@ -479,9 +479,9 @@ class Talk extends EventTarget {
   /** @param {any} told */
   _error(told) {
     const key = `error_${told.code}`;
-    this.#add({ kind: "error", text: hasWord(key) ? word(key) : told.message });
+    this.#add({ kind: "error", text: hasWord(key) ? word(key, told) : told.message });
     const mine = this.#utterance;
-    // What it did not understand because something is broken is kept, not lost.
+    // An utterance that was being spoken ends here; what the box has of it, the box keeps.
     if (mine && mine.endpoint && !mine.ended) {
       mine.ended = true;
       this.#utterance = null;

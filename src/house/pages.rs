@@ -140,6 +140,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::SETTINGS;
 
     fn text(name: &str) -> &'static str {
         let file = FILES.iter().find(|file| file.name == name);
@@ -166,6 +167,15 @@ mod tests {
                 "{key}"
             );
         }
+    }
+
+    #[test]
+    fn every_setting_is_told_in_chinese_and_no_other() {
+        let told: BTreeMap<String, String> =
+            serde_json::from_str(text("i18n/help-zh.json")).expect("is a map of strings");
+        let told: BTreeSet<&str> = told.keys().map(String::as_str).collect();
+        let known: BTreeSet<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(told, known);
     }
 
     #[test]

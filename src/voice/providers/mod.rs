@@ -138,7 +138,7 @@ impl EngineError {
 
     pub fn of_stt(self) -> VoiceError {
         match self {
-            EngineError::Timeout(_) => VoiceError::Timeout("stt"),
+            EngineError::Timeout(_) => VoiceError::Timeout("the recogniser"),
             other => VoiceError::Stt(other.to_string()),
         }
     }
@@ -152,7 +152,7 @@ impl EngineError {
 
     pub fn of_tts(self) -> VoiceError {
         match self {
-            EngineError::Timeout(_) => VoiceError::Timeout("tts"),
+            EngineError::Timeout(_) => VoiceError::Timeout("the voice"),
             other => VoiceError::Tts(other.to_string()),
         }
     }

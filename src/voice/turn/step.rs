@@ -404,7 +404,7 @@ impl Step {
                 until,
             } if until <= self.now => {
                 if finishing {
-                    self.time_out(turn, "listening");
+                    self.time_out(turn, "the microphone");
                 } else if heard || matches!(ends, Ends::ByHand | Ends::Memo) {
                     self.finish_listening();
                 } else {
@@ -413,13 +413,13 @@ impl Step {
                 }
             }
             Phase::Transcribing { turn, until, .. } if until <= self.now => {
-                self.time_out(turn, "stt");
+                self.time_out(turn, "the recogniser");
             }
             Phase::Thinking { turn, until, .. } if until <= self.now => {
-                self.time_out(turn, "answer");
+                self.time_out(turn, "the answer");
             }
             Phase::Speaking { turn, until, .. } if until <= self.now => {
-                self.time_out(turn, "tts");
+                self.time_out(turn, "the voice");
             }
             Phase::Error { until } if until <= self.now => self.state.phase = Phase::Idle,
             _ => {}
