@@ -14,11 +14,12 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::sound::Pieces;
-use super::{Call, Speech, SpeechStream, Tts};
+use super::{Call, FileWish, Speech, SpeechStream, Tts};
 use crate::limits::{
     SPEECH_CACHE_QUEUE_MAX, SPEECH_CACHE_RECENT_MAX, SPEECH_CACHE_WAIT_MAX,
     SPEECH_CACHED_BYTES_MAX, SYNTHESIZED_MAX, THREAD_STACK_BYTES,
@@ -129,6 +130,14 @@ impl Tts for Cached {
 
     fn voice(&self) -> String {
         self.voice.voice()
+    }
+
+    fn encodes(&self) -> bool {
+        self.voice.encodes()
+    }
+
+    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Bytes> {
+        self.voice.encode(wish)
     }
 
     fn prepare<'a>(&'a self, text: &'a str) -> Call<'a, ()> {

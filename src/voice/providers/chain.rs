@@ -8,14 +8,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::breaker::{Breaker, Ended};
 use super::network::{Network, is_near};
 use super::sound::Pieces;
 use super::{
-    Call, ChatReply, ChatRequest, EngineError, Llm, Sound, Speech, SpeechStream, Stt, SttOptions,
-    Transcript, Tts,
+    Call, ChatReply, ChatRequest, EngineError, FileWish, Llm, Sound, Speech, SpeechStream, Stt,
+    SttOptions, Transcript, Tts,
 };
 use crate::clock::{Clock, UnixMillis};
 use crate::limits::BREAKER_OPEN;
@@ -212,7 +213,15 @@ impl<E: ?Sized> Chain<E> {
         ask: impl AsyncFn(&E) -> Result<T, EngineError>,
         may_go_on: impl Fn() -> bool,
     ) -> Result<(T, Rc<Member<E>>), EngineError> {
-        let askable = self.askable();
+        self.ask_of(self.askable(), ask, may_go_on).await
+    }
+
+    async fn ask_of<'a, T>(
+        &'a self,
+        askable: Vec<Rc<Member<E>>>,
+        ask: impl AsyncFn(&E) -> Result<T, EngineError>,
+        may_go_on: impl Fn() -> bool,
+    ) -> Result<(T, Rc<Member<E>>), EngineError> {
         let mut first_error = None;
         let count = askable.len();
         for (at, member) in askable.iter().enumerate() {
@@ -355,6 +364,20 @@ impl Tts for Chain<dyn Tts> {
                 network,
                 clock,
             }))
+        })
+    }
+
+    fn encodes(&self) -> bool {
+        self.members.iter().any(|member| member.engine.encodes())
+    }
+
+    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Bytes> {
+        Box::pin(async move {
+            let mut askable = self.askable();
+            askable.retain(|member| member.engine.encodes());
+            let ask = async |engine: &(dyn Tts + 'static)| engine.encode(wish).await;
+            let (bytes, _) = self.ask_of(askable, ask, || true).await?;
+            Ok(bytes)
         })
     }
 

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::dialogue::VoiceError;
 
 pub mod breaker;
@@ -51,6 +53,15 @@ pub trait Tts {
     /// piece of sound is there; the rest comes while that is heard.
     fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>)
     -> Call<'a, SpeechStream>;
+    /// Whether it makes files of sound by itself.
+    fn encodes(&self) -> bool {
+        false
+    }
+    /// A whole text as one file, as the voice itself encodes it.
+    fn encode<'a>(&'a self, _wish: &'a FileWish) -> Call<'a, Bytes> {
+        let missing = EngineError::Missing(format!("{} makes no files of sound", self.name()));
+        Box::pin(std::future::ready(Err(missing)))
+    }
     /// Model and voice: with another one the same text sounds different.
     fn voice(&self) -> String {
         String::new()
@@ -68,6 +79,17 @@ pub trait Tts {
     fn members(&self) -> Vec<MemberHealth> {
         Vec::new()
     }
+}
+
+/// A file of speech that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileWish {
+    pub text: String,
+    /// `mp3`, `opus`, `aac`, `flac`, `wav` or `pcm`.
+    pub format: &'static str,
+    /// The voice's own where `None`.
+    pub voice: Option<String>,
+    pub model: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

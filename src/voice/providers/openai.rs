@@ -8,21 +8,22 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::sound::Pieces;
 use super::{
-    Call, EngineError, Segment, Sound, Speech, SpeechStream, Stt, SttOptions, Transcript, Tts,
+    Call, EngineError, FileWish, Segment, Sound, Speech, SpeechStream, Stt, SttOptions, Transcript,
+    Tts,
 };
 use crate::audio::decode::{Decoder, SoundFormat};
 use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::clock::Clock;
 use crate::limits::{
-    LLM_ERROR_BYTES_MAX, SPEECH_ANSWER_BYTES_MAX, SPEECH_UPLOAD_BYTES_MAX, SYNTHESIZE_MAX,
-    SYNTHESIZED_MAX, TRANSCRIBE_MAX, TRANSCRIPT_BYTES_MAX,
+    CONNECT_TIMEOUT, LLM_ERROR_BYTES_MAX, SPEECH_ANSWER_BYTES_MAX, SPEECH_UPLOAD_BYTES_MAX,
+    SYNTHESIZE_MAX, SYNTHESIZED_MAX, TRANSCRIBE_MAX, TRANSCRIPT_BYTES_MAX,
 };
 use crate::outbound::backoff::retry_after;
 use crate::outbound::{CallError, CallLimits, CallRequest, Outbound, StreamBody, StreamResponse};
@@ -32,6 +33,14 @@ pub const BASE_URL: &str = "https://api.openai.com/v1";
 pub const STT_MODEL: &str = "whisper-1";
 pub const TTS_MODEL: &str = "tts-1";
 pub const TTS_VOICE: &str = "nova";
+
+const SPEECH_LIMITS: CallLimits = CallLimits {
+    connect: CONNECT_TIMEOUT,
+    first_byte: SYNTHESIZE_MAX,
+    idle: SYNTHESIZE_MAX,
+    total: SYNTHESIZED_MAX.saturating_mul(2),
+    answer_bytes_max: SPEECH_ANSWER_BYTES_MAX,
+};
 
 /// The voices of OpenAI's own models.
 pub const VOICES: [&str; 11] = [
@@ -325,23 +334,11 @@ impl Tts for OpenAiTts {
         _language: Option<&'a str>,
     ) -> Call<'a, SpeechStream> {
         Box::pin(async move {
-            let body = json!({
-                "model": self.model,
-                "voice": self.voice,
-                "input": text,
-                "response_format": self.format.extension(),
-            });
-            let limits = CallLimits {
-                first_byte: SYNTHESIZE_MAX,
-                idle: SYNTHESIZE_MAX,
-                total: SYNTHESIZED_MAX * 2,
-                ..CallLimits::default()
-            };
-            let body = body.to_string().into_bytes();
+            let body = self.body(text, self.format.extension(), None, None);
             let begun = async {
                 let answer = self
                     .way
-                    .ask("/audio/speech", "application/json", body, limits)
+                    .ask("/audio/speech", "application/json", body, SPEECH_LIMITS)
                     .await?;
                 let mut sound = Arriving {
                     body: answer.body,
@@ -363,6 +360,51 @@ impl Tts for OpenAiTts {
             }
             Ok(SpeechStream::new(sound))
         })
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Bytes> {
+        Box::pin(async move {
+            let (voice, model) = (wish.voice.as_deref(), wish.model.as_deref());
+            let body = self.body(&wish.text, wish.format, voice, model);
+            let answer = self
+                .way
+                .ask("/audio/speech", "application/json", body, SPEECH_LIMITS);
+            let mut answer = answer.await?;
+            let mut file = BytesMut::new();
+            while let Some(chunk) = answer
+                .body
+                .chunk()
+                .await
+                .map_err(|error| of_call(error, SYNTHESIZE_MAX))?
+            {
+                if file.len() + chunk.len() > SPEECH_ANSWER_BYTES_MAX {
+                    return Err(of_call(CallError::TooLarge, SYNTHESIZE_MAX));
+                }
+                file.extend_from_slice(&chunk);
+            }
+            match file.is_empty() {
+                true => Err(EngineError::Broken(String::from(
+                    "the speech server gave no sound",
+                ))),
+                false => Ok(file.freeze()),
+            }
+        })
+    }
+}
+
+impl OpenAiTts {
+    fn body(&self, text: &str, format: &str, voice: Option<&str>, model: Option<&str>) -> Vec<u8> {
+        let body = json!({
+            "model": model.unwrap_or(&self.model),
+            "voice": voice.unwrap_or(&self.voice),
+            "input": text,
+            "response_format": format,
+        });
+        body.to_string().into_bytes()
     }
 }
 
