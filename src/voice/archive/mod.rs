@@ -14,7 +14,8 @@ use super::error::VoiceError;
 use super::memory::is_id;
 use crate::clock::UnixMillis;
 use crate::limits::{
-    CHAT_MESSAGE_BYTES_MAX, IMPORT_LINE_BYTES_MAX, MEMORY_BYTES_MAX, MEMORY_TAGS_MAX, TAG_CHARS_MAX,
+    CHAT_MESSAGE_BYTES_MAX, IMPORT_LINE_BYTES_MAX, MEMORY_BYTES_MAX, MEMORY_FACTS_MAX,
+    MEMORY_TAGS_MAX, TAG_CHARS_MAX,
 };
 
 pub mod export;
@@ -73,11 +74,15 @@ fn check(kind: &str, mut row: Map<String, Value>, line: usize) -> Result<Incomin
         .find(|table| table.kind == kind)
         .ok_or_else(|| wrong("its `type` is none that this box knows"))?;
     let id = row
-        .get("id")
+        .get(table.key)
         .and_then(Value::as_str)
         .unwrap_or("")
         .to_owned();
-    if !is_id(&id, table.prefix) {
+    if table.key == "date" {
+        if !is_date(&id) {
+            return Err(wrong("`date` must be a day like 2026-01-02"));
+        }
+    } else if !is_id(&id, table.prefix) {
         return Err(wrong(&format!(
             "`id` must be {} and 16 hex digits",
             table.prefix
@@ -114,12 +119,35 @@ fn check(kind: &str, mut row: Map<String, Value>, line: usize) -> Result<Incomin
             return Err(wrong("`tags` must be a list of short names"));
         }
     }
+    if let Some(facts) = row.get("facts") {
+        let list = facts.as_array().map_or(&[][..], Vec::as_slice);
+        if !facts.is_array() || list.len() > MEMORY_FACTS_MAX || !list.iter().all(is_fact) {
+            return Err(wrong(
+                "`facts` must be a list of subject, predicate and value",
+            ));
+        }
+    }
     Ok(Incoming {
         table,
         id,
         row,
         line,
     })
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10 && UnixMillis::parse_rfc3339(&format!("{text}T00:00:00Z")).is_some()
+}
+
+fn is_fact(fact: &Value) -> bool {
+    let fits = |name: &str| {
+        let text = fact[name].as_str().unwrap_or("");
+        !text.is_empty() && text.len() <= MEMORY_BYTES_MAX && !text.contains('\0')
+    };
+    let newer = &fact["superseded_by"];
+    ["subject", "predicate", "value"].into_iter().all(fits)
+        && (fact["valid_from"].is_null() || fact["valid_from"].is_i64())
+        && (newer.is_null() || newer.as_str().is_some_and(|id| is_id(id, "mem_")))
 }
 
 /// A plain file name with an end that sound has: no way out of its folder.
@@ -166,6 +194,11 @@ mod tests {
                 r#"{"type":"tag","id":"tag_0000000000000001","name":"a\u0000b"}"#,
                 "NUL",
             ),
+            (
+                r#"{"type":"memory","id":"mem_0000000000000001","content":"x","facts":[{"subject":"a"}]}"#,
+                "`facts`",
+            ),
+            (r#"{"type":"summary","date":"2026-02-30"}"#, "`date`"),
         ] {
             let told = parse_line(text, 7).unwrap_err().to_string();
             assert!(

@@ -146,7 +146,19 @@ fn rows() -> impl Strategy<Value = Vec<Value>> {
                 if !tags.is_empty() {
                     row["tags"] = json!(tags);
                 }
+                if n % 2 == 1 {
+                    row["facts"] = json!([
+                        {"subject": "the door", "predicate": "code", "value": row["content"],
+                            "superseded_by": "mem_0000000000000000"},
+                        {"subject": "the door", "predicate": "colour", "value": "red",
+                            "valid_from": at},
+                    ]);
+                }
                 rows.push(row);
+                if n < 9 {
+                    rows.push(json!({"type": "summary", "date": format!("2026-01-0{}", n + 1),
+                        "text": "a day", "language": "en", "model": "m", "created_at": at}));
+                }
             }
             rows
         })

@@ -23,7 +23,9 @@ pub struct Table {
     /// What `type` of a line says.
     pub kind: &'static str,
     pub name: &'static str,
-    /// What its ids begin with.
+    /// Its primary key from outside.
+    pub key: &'static str,
+    /// What its ids begin with; nothing where the key is a date.
     pub prefix: &'static str,
     /// Rises with each row; pages are cut by it.
     order: &'static str,
@@ -37,6 +39,19 @@ pub const TABLES: &[Table] = &[
     table("memory", "memories", "mem_", "seq"),
     table("timer", "timers", "tmr_", "id"),
     table("recording", "recordings", "rec_", "id"),
+    Table {
+        key: "date",
+        ..table("summary", "summaries", "", "date")
+    },
+];
+
+/// Of one fact, as a line of its memory holds it.
+pub const FACT_FIELDS: [&str; 5] = [
+    "subject",
+    "predicate",
+    "value",
+    "valid_from",
+    "superseded_by",
 ];
 
 /// Never leave the file.
@@ -51,6 +66,7 @@ const fn table(
     Table {
         kind,
         name,
+        key: "id",
         prefix,
         order,
     }
@@ -111,6 +127,10 @@ pub fn page(
             let tags = tags(connection, &id)?;
             if !tags.is_empty() {
                 memory.insert(String::from("tags"), json!(tags));
+            }
+            let facts = facts(connection, &id)?;
+            if !facts.is_empty() {
+                memory.insert(String::from("facts"), Value::Array(facts));
             }
         }
     }
@@ -178,9 +198,10 @@ fn fate(
     }
     let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
     let sql = format!(
-        "SELECT {} FROM {} WHERE id = ?1",
+        "SELECT {} FROM {} WHERE {} = ?1",
         names.join(", "),
-        table.name
+        table.name,
+        table.key
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([&incoming.id])?;
@@ -236,6 +257,10 @@ fn insert(
             for name in tags.into_iter().flatten().filter_map(Value::as_str) {
                 tag(connection, &incoming.id, name)?;
             }
+            let facts = incoming.row.get("facts").and_then(Value::as_array);
+            for told in facts.into_iter().flatten() {
+                fact(connection, &incoming.id, told)?;
+            }
             search::reindex_memory(connection, &incoming.id)
         }
         _ => Ok(()),
@@ -253,6 +278,46 @@ fn tag(connection: &Connection, memory: &str, name: &str) -> Result<(), VoiceErr
         )?
         .execute(params![memory, name])?;
     Ok(())
+}
+
+fn fact(connection: &Connection, memory: &str, told: &Value) -> Result<(), VoiceError> {
+    let text = |name: &str| told[name].as_str();
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO facts
+                (memory_id, subject, predicate, value, valid_from, superseded_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            memory,
+            text("subject"),
+            text("predicate"),
+            text("value"),
+            told["valid_from"].as_i64(),
+            text("superseded_by")
+        ])?;
+    Ok(())
+}
+
+fn facts(connection: &Connection, memory: &str) -> Result<Vec<Value>, VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT subject, predicate, value, valid_from, superseded_by FROM facts
+         WHERE memory_id = ?1 ORDER BY subject, predicate",
+    )?;
+    let mut rows = statement.query([memory])?;
+    let mut facts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut fact = Map::new();
+        for (index, name) in FACT_FIELDS.into_iter().enumerate() {
+            match row.get::<_, Cell>(index)? {
+                Cell::Integer(number) => fact.insert(name.to_owned(), json!(number)),
+                Cell::Text(text) => fact.insert(name.to_owned(), json!(text)),
+                _ => None,
+            };
+        }
+        facts.push(Value::Object(fact));
+    }
+    Ok(facts)
 }
 
 fn tags(connection: &Connection, memory: &str) -> Result<Vec<String>, VoiceError> {
