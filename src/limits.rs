@@ -201,8 +201,6 @@ pub const QUERY_TERMS_MAX: usize = 16;
 pub const SEARCH_CANDIDATES_MAX: usize = 200;
 /// 400.
 pub const MEMORY_TAGS_MAX: usize = 32;
-/// 400; of a line of an import.
-pub const MEMORY_FACTS_MAX: usize = 64;
 /// 400.
 pub const TAG_CHARS_MAX: usize = 64;
 /// Entries of one list of a memory's details, and characters of one entry; 400.

@@ -14,7 +14,7 @@ use super::error::VoiceError;
 use super::memory::is_id;
 use crate::clock::UnixMillis;
 use crate::limits::{
-    CHAT_MESSAGE_BYTES_MAX, IMPORT_LINE_BYTES_MAX, MEMORY_BYTES_MAX, MEMORY_FACTS_MAX,
+    CHAT_MESSAGE_BYTES_MAX, DETAIL_ENTRIES_MAX, IMPORT_LINE_BYTES_MAX, MEMORY_BYTES_MAX,
     MEMORY_TAGS_MAX, TAG_CHARS_MAX,
 };
 
@@ -121,7 +121,7 @@ fn check(kind: &str, mut row: Map<String, Value>, line: usize) -> Result<Incomin
     }
     if let Some(facts) = row.get("facts") {
         let list = facts.as_array().map_or(&[][..], Vec::as_slice);
-        if !facts.is_array() || list.len() > MEMORY_FACTS_MAX || !list.iter().all(is_fact) {
+        if !facts.is_array() || list.len() > DETAIL_ENTRIES_MAX || !list.iter().all(is_fact) {
             return Err(wrong(
                 "`facts` must be a list of subject, predicate and value",
             ));
