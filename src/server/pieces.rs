@@ -37,6 +37,12 @@ impl Pieces {
 }
 
 impl PieceWriter {
+    /// For the loop: hands on a piece; fails once the client has gone.
+    pub async fn send(&self, piece: Bytes) -> io::Result<()> {
+        let sent = self.pieces.send(Ok(piece)).await;
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
     pub fn finish(mut self) -> io::Result<()> {
         self.flush()?;
         self.finished = true;

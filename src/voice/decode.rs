@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::dialogue::VoiceError;
-use super::providers::Sound;
+use super::providers::{EncodedSound, Sound};
 use crate::audio::decode::{DecodeError as SoundError, SoundFormat, speech_of};
 use crate::limits::{
     DECODE_ON_LOOP_BYTES_MAX, DECODE_STACK_BYTES, DECODED_BYTES_MAX, DECODES_MAX, NOTE_MAX,
@@ -52,11 +52,15 @@ pub struct Decoded {
 impl Decoded {
     /// For an engine, with the bytes as they came where they are fit to be passed on.
     pub fn sound(&mut self) -> Sound {
-        let encoded = self.is_whole().then(|| (self.bytes.clone(), self.format));
         Sound {
-            encoded,
+            encoded: self.sound_as_sent(),
             ..Sound::new(std::mem::take(&mut self.samples))
         }
+    }
+
+    /// The bytes as they came, where they are fit to be passed on.
+    pub fn sound_as_sent(&self) -> Option<EncodedSound> {
+        self.is_whole().then(|| (self.bytes.clone(), self.format))
     }
 
     /// Samples that were streamed into a WAV, or cut off, are read here but not everywhere.

@@ -249,7 +249,7 @@ pub const DOCS: &[Doc] = &[
         .errors(&["PAYLOAD_TOO_LARGE", "UNSUPPORTED_AUDIO", "STT_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/transcribe").with(r#"{"audio":"AAAA"}"#).status(415)]),
     Doc::post("/api/v1/synthesize", "Text to sound")
-        .details("With `Accept: audio/*` the sound itself is the answer. A provider of the network makes the file itself, by the `voice` and `model` asked for; a local voice has its own and makes WAV or PCM, and says so in `format`.")
+        .details("With `Accept: audio/*` the sound itself is the answer, as it comes. A provider of the network makes the file itself, by the `voice` and `model` asked for; a local voice has its own and makes WAV or PCM, and says so in `format`.")
         .takes(&[(JSON, "{ text: text(1..2000), language?: text|null, voice?: text|null, model?: text|null, response_format?: 'mp3'|'opus'|'aac'|'wav'|'flac'|'pcm'|null }")])
         .answers(&[(JSON, "data { audio: base64, format: text, duration: number }"), ("audio/*", "")])
         .errors(&["TTS_ERROR", "PROVIDER_TIMEOUT", "UNAVAILABLE"])

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::dialogue::{Answer, VoiceError};
-use super::providers::Speech;
+use super::providers::{Speech, Tts};
 use super::recordings::Origin;
 use super::sentence::Sentence;
 use super::timeline::Timing;
@@ -32,6 +32,10 @@ pub trait Port {
         Box::pin(std::future::pending())
     }
     fn mouth(&self, turn: Turn) -> Result<Rc<dyn Mouth>, VoiceError>;
+    /// The voice as this endpoint wants to have it.
+    fn voice(&self, tts: Rc<dyn Tts>) -> Rc<dyn Tts> {
+        tts
+    }
     /// Whether this is the box's own microphone and loudspeaker.
     fn is_box(&self) -> bool {
         false

@@ -16,8 +16,8 @@ use super::dialogue::{Answer, Dialogue, VoiceError};
 use super::health::Calls;
 use super::listen::Control;
 use super::port::{News, Port};
-use super::providers::Engines;
 use super::providers::chains::World;
+use super::providers::{EncodedSound, Engines};
 use super::recordings::{Kept, Mode, Recording, Recordings};
 use super::reply::{Said, Sentences};
 use super::settings::VoiceSettings;
@@ -82,6 +82,8 @@ pub enum Ask {
     /// A whole utterance at the speech rate.
     Utterance {
         samples: Vec<i16>,
+        /// The same as it was sent.
+        encoded: Option<EncodedSound>,
         manner: Manner,
     },
     /// Words that may still be written.
@@ -195,6 +197,7 @@ impl Context {
 struct Given {
     text: String,
     samples: Vec<i16>,
+    encoded: Option<EncodedSound>,
     sentences: Option<Rc<Sentences>>,
     manner: Manner,
 }
@@ -207,6 +210,7 @@ pub(super) struct Open {
     pub marks: Cell<Marks>,
     pub text: RefCell<String>,
     pub samples: RefCell<Vec<i16>>,
+    pub encoded: RefCell<Option<EncodedSound>>,
     /// The sound on the card: while it comes, and once it is whole.
     pub recording: RefCell<Option<Recording>>,
     pub kept: RefCell<Option<Kept>>,
@@ -348,10 +352,15 @@ impl Driver {
                 };
                 self.step(Event::Text);
             }
-            Ask::Utterance { samples, manner } => {
+            Ask::Utterance {
+                samples,
+                encoded,
+                manner,
+            } => {
                 let sound = length_of(&samples);
                 self.given = Given {
                     samples,
+                    encoded,
                     manner,
                     ..Given::default()
                 };
@@ -497,6 +506,7 @@ impl Driver {
             }),
             text: RefCell::new(given.text.clone()),
             samples: RefCell::new(given.samples),
+            encoded: RefCell::new(given.encoded),
             recording: RefCell::default(),
             kept: RefCell::default(),
             said: Said::default(),

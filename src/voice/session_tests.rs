@@ -459,6 +459,7 @@ async fn one_run(world: &World, seed: u64) -> usize {
         let ask = match dice.below(4) {
             0 => Ask::Utterance {
                 samples: vec![0; 8_000],
+                encoded: None,
                 manner: manner(),
             },
             1 => Ask::Text {

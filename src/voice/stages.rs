@@ -83,7 +83,10 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
         open.kept.borrow_mut().take();
         return deferred::defer(&context, &open, kept).await;
     }
-    let sound = Sound::new(samples);
+    let sound = Sound {
+        encoded: open.encoded.borrow().clone(),
+        ..Sound::new(samples)
+    };
     let language = open.manner.language.clone();
     let options = SttOptions {
         language: language.or_else(|| context.room.settings().language.clone()),
@@ -296,7 +299,7 @@ async fn speak(context: &Context, open: &Open, sentences: &Sentences) -> Result<
     let parts = SpeakingParts {
         turn,
         port: &*context.port,
-        tts,
+        tts: context.port.voice(tts),
         language: open.manner.language.clone(),
         sentences,
         said: &open.said,

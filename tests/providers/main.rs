@@ -7,6 +7,7 @@ mod backlog;
 mod cut;
 mod double;
 mod failing;
+mod files;
 #[path = "../support/gpio.rs"]
 mod gpio;
 #[path = "../support/provider/mod.rs"]

@@ -10,20 +10,19 @@ use serde_json::json;
 
 use super::sound_in::SoundIn;
 use crate::audio::decode::SoundFormat;
-use crate::audio::{resample, wav};
+use crate::audio::{SPEECH_RATE_HZ, resample, wav};
 use crate::limits::{SPEAK_STALL_MAX, SYNTHESIZE_CHARS_MAX};
-use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode};
+use crate::server::pieces::Pieces;
+use crate::server::{Access, Body, HttpError, Method, Request, Response, Router, StatusCode};
 use crate::voice::Voice;
-use crate::voice::decode::{Source, decode};
+use crate::voice::decode::{DecodeError, Source, decode};
 use crate::voice::dialogue::VoiceError;
-use crate::voice::providers::{EngineError, FileWish, Speech, SttOptions, Transcript};
+use crate::voice::providers::{
+    EngineError, FileFormat, FileWish, Speech, SpeechFile, SttOptions, Transcript,
+};
 use crate::voice::sentence::{Cutter, Sentence};
-use crate::voice::session::length_of;
 
-/// What `response_format` takes.
-const FORMATS: [&str; 6] = ["mp3", "opus", "aac", "wav", "flac", "pcm"];
-/// Of a voice's or model's name.
-const NAME_BYTES_MAX: usize = 100;
+const NAME_BYTES_MAX: usize = 64;
 
 pub fn routes(router: &mut Router, voice: &Rc<Voice>) {
     let room = Rc::clone(voice);
@@ -108,112 +107,138 @@ async fn synthesize(voice: Rc<Voice>, mut request: Request) -> Result<Response, 
     let body: SynthesizeBody = request.json().await?;
     check_text(&body.text)?;
     let asked = body.response_format.as_deref().unwrap_or("mp3");
-    let Some(asked) = FORMATS.into_iter().find(|format| *format == asked) else {
+    let Some(format) = FileFormat::named(asked) else {
         return Err(HttpError::invalid(format!(
             "response_format: {} are allowed, {:?} was sent",
-            FORMATS.join(", "),
+            FileFormat::NAMES.map(|(name, _)| name).join(", "),
             asked.chars().take(40).collect::<String>()
         )));
     };
-    for (name, value) in [("voice", &body.voice), ("model", &body.model)] {
-        if value.as_ref().is_some_and(|value| !is_name(value)) {
-            return Err(HttpError::invalid(format!(
-                "{name}: a name of at most {NAME_BYTES_MAX} bytes is allowed"
-            )));
-        }
-    }
-    let language = body.language.as_deref();
-    let sound = match encoded(&voice, &body, asked).await? {
-        Some(sound) => sound,
-        None => {
-            let speech = speech_of(&voice, &body.text, language).await?;
-            let (bytes, format) = file_of(&speech, asked);
-            File {
-                bytes: bytes.into(),
-                mime: format.mime(),
-                format: format.extension(),
-                seconds: speech.duration().as_secs_f64(),
-            }
-        }
+    let wish = FileWish {
+        text: speakable(&body.text)?,
+        voice: named("voice", body.voice)?,
+        model: named("model", body.model)?,
+        format,
     };
     let accept = request.head.header("accept").unwrap_or_default();
-    if accept.trim_start().starts_with("audio/") {
-        return Ok(Response::bytes(StatusCode::OK, sound.mime, sound.bytes));
+    let is_sound_asked = accept.trim_start().starts_with("audio/");
+    let tts = voice.engines().tts.clone().map_err(EngineError::of_tts)?;
+    if let Some(file) = tts.encode(&wish).await.map_err(EngineError::of_tts)? {
+        return match is_sound_asked {
+            true => Ok(passed_on(file, format)),
+            false => told(file, format).await,
+        };
+    }
+    let speech = speech_of(&voice, &body.text, body.language.as_deref()).await?;
+    let (bytes, format) = file_of(&speech, format);
+    if is_sound_asked {
+        return Ok(Response::bytes(StatusCode::OK, format.mime(), bytes));
     }
     Ok(success(&json!({
-        "audio": STANDARD.encode(&sound.bytes),
-        "format": sound.format,
-        "duration": sound.seconds,
+        "audio": STANDARD.encode(&bytes),
+        "format": format.name(),
+        "duration": speech.duration().as_secs_f64(),
     })))
 }
 
-struct File {
-    bytes: Bytes,
-    mime: &'static str,
-    format: &'static str,
-    seconds: f64,
+/// A name of a voice or a model; what is empty is not set.
+fn named(field: &str, name: Option<String>) -> Result<Option<String>, HttpError> {
+    let name = name.filter(|name| !name.trim().is_empty());
+    if name
+        .as_ref()
+        .is_some_and(|name| name.len() > NAME_BYTES_MAX)
+    {
+        return Err(HttpError::invalid(format!(
+            "{field}: at most {NAME_BYTES_MAX} bytes are allowed"
+        )));
+    }
+    Ok(name)
 }
 
-/// As a voice of the chain encodes it; `None` where none does, or none can be reached now.
-async fn encoded(
-    voice: &Voice,
-    body: &SynthesizeBody,
-    format: &'static str,
-) -> Result<Option<File>, HttpError> {
-    let is_plain = matches!(format, "wav" | "pcm") && body.voice.is_none() && body.model.is_none();
-    let tts = voice.engines().tts.clone().map_err(EngineError::of_tts)?;
-    if is_plain || !tts.encodes() {
-        return Ok(None);
-    }
-    let sentences = sentences_of(&body.text);
-    let words: Vec<&str> = sentences
-        .iter()
-        .map(|sentence| sentence.text.as_str())
-        .collect();
-    if words.is_empty() {
-        return Ok(None);
-    }
-    let wish = FileWish {
-        text: words.join(" "),
-        format,
-        voice: body.voice.clone(),
-        model: body.model.clone(),
-    };
-    let bytes = match tts.encode(&wish).await {
-        Ok(bytes) => bytes,
-        // A name that the provider does not know is the caller's to mend.
-        Err(error @ EngineError::Rejected(_)) => return Err(error.of_tts().into()),
-        Err(error) => {
-            log::info!("event=speech_not_encoded format={format} error=\"{error}\"");
-            return Ok(None);
+/// The provider's bytes as they come; an answer that breaks off is cut, which the client can tell.
+fn passed_on(mut file: SpeechFile, format: FileFormat) -> Response {
+    let (writer, pieces) = Pieces::new();
+    tokio::task::spawn_local(async move {
+        loop {
+            match file.next().await {
+                Ok(Some(bytes)) => {
+                    if writer.send(bytes).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    log::warn!("event=speech_broke_off error=\"{error}\"");
+                    return;
+                }
+            }
+        }
+        // Nothing is left in it to flush.
+        let _ = writer.finish();
+    });
+    let mut answer = Response::bytes(StatusCode::OK, format.mime(), Bytes::new());
+    answer.body = Body::Pieces(pieces);
+    answer
+}
+
+/// The whole file with its length, which is only known once it was decoded.
+async fn told(file: SpeechFile, format: FileFormat) -> Result<Response, HttpError> {
+    let bytes = Bytes::from(file.collect().await.map_err(EngineError::of_tts)?);
+    let claimed = SoundFormat::of_type(format.mime());
+    let seconds = match format {
+        FileFormat::Pcm => bytes.len() as f64 / 2.0 / f64::from(SoundFormat::PCM_RATE_HZ),
+        _ => {
+            let decoded = decode(Source::bytes(bytes.clone(), claimed)).await;
+            let decoded = decoded.map_err(|error| match error {
+                DecodeError::Busy => EngineError::Busy.of_tts(),
+                DecodeError::Base64 | DecodeError::Sound(_) => VoiceError::Tts(format!(
+                    "what the speech server sent cannot be heard: {}",
+                    VoiceError::from(error)
+                )),
+            })?;
+            decoded.samples.len() as f64 / f64::from(SPEECH_RATE_HZ)
         }
     };
-    let decoded = decode(Source::bytes(bytes.clone(), SoundFormat::of_type(format))).await;
-    let Ok(decoded) = decoded else {
-        log::info!("event=speech_not_encoded format={format} error=\"it cannot be heard\"");
-        return Ok(None);
-    };
-    Ok(Some(File {
-        bytes,
-        mime: decoded.format.mime(),
-        format,
-        seconds: length_of(&decoded.samples).as_secs_f64(),
-    }))
-}
-
-fn is_name(value: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&value.len()) && !value.chars().any(char::is_control)
+    Ok(success(&json!({
+        "audio": STANDARD.encode(&bytes),
+        "format": format.name(),
+        "duration": seconds,
+    })))
 }
 
 /// In the format asked for where it can be made of plain samples, else as WAV.
-pub fn file_of(speech: &Speech, asked: &str) -> (Vec<u8>, SoundFormat) {
-    if asked != "pcm" {
+pub fn file_of(speech: &Speech, asked: FileFormat) -> (Vec<u8>, FileFormat) {
+    if asked != FileFormat::Pcm {
         let bytes = wav::encode(&speech.samples, speech.rate_hz);
-        return (bytes, SoundFormat::Wav);
+        return (bytes, FileFormat::Wav);
     }
     let samples = resample::resample(&speech.samples, speech.rate_hz, SoundFormat::PCM_RATE_HZ);
     let bytes = samples.iter().flat_map(|sample| sample.to_le_bytes());
-    (bytes.collect(), SoundFormat::Pcm)
+    (bytes.collect(), FileFormat::Pcm)
+}
+
+/// The text without what cannot be spoken, such as the marks of Markdown.
+fn speakable(text: &str) -> Result<String, VoiceError> {
+    let sentences = sentences_of(text);
+    if sentences.is_empty() {
+        return Err(nothing_spoken());
+    }
+    let texts: Vec<String> = sentences.into_iter().map(|one| one.text).collect();
+    Ok(texts.join(" "))
+}
+
+fn sentences_of(text: &str) -> Vec<Sentence> {
+    let mut cutter = Cutter::default();
+    let mut sentences = Vec::new();
+    cutter.push(text, &mut sentences);
+    sentences.extend(cutter.finish());
+    sentences
+}
+
+fn nothing_spoken() -> VoiceError {
+    VoiceError::Invalid(String::from(
+        "text: there is nothing in it that can be spoken",
+    ))
 }
 
 /// All sentences in one sound of the first one's rate.
@@ -238,19 +263,7 @@ pub async fn speech_of(
             Some(whole) => whole.append(speech),
         }
     }
-    whole.ok_or_else(|| {
-        VoiceError::Invalid(String::from(
-            "text: there is nothing in it that can be spoken",
-        ))
-    })
-}
-
-fn sentences_of(text: &str) -> Vec<Sentence> {
-    let mut cutter = Cutter::default();
-    let mut sentences = Vec::new();
-    cutter.push(text, &mut sentences);
-    sentences.extend(cutter.finish());
-    sentences
+    whole.ok_or_else(nothing_spoken)
 }
 
 pub fn check_text(text: &str) -> Result<(), VoiceError> {

@@ -14,12 +14,11 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::sound::Pieces;
-use super::{Call, FileWish, Speech, SpeechStream, Tts};
+use super::{Call, FileWish, Speech, SpeechFile, SpeechStream, Tts};
 use crate::limits::{
     SPEECH_CACHE_QUEUE_MAX, SPEECH_CACHE_RECENT_MAX, SPEECH_CACHE_WAIT_MAX,
     SPEECH_CACHED_BYTES_MAX, SYNTHESIZED_MAX, THREAD_STACK_BYTES,
@@ -136,7 +135,7 @@ impl Tts for Cached {
         self.voice.encodes()
     }
 
-    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Bytes> {
+    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Option<SpeechFile>> {
         self.voice.encode(wish)
     }
 

@@ -8,15 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::breaker::{Breaker, Ended};
 use super::network::{Network, is_near};
 use super::sound::Pieces;
 use super::{
-    Call, ChatReply, ChatRequest, EngineError, FileWish, Llm, Sound, Speech, SpeechStream, Stt,
-    SttOptions, Transcript, Tts,
+    Call, ChatReply, ChatRequest, EngineError, FileWish, Llm, Sound, Speech, SpeechFile,
+    SpeechStream, Stt, SttOptions, Transcript, Tts,
 };
 use crate::clock::{Clock, UnixMillis};
 use crate::limits::BREAKER_OPEN;
@@ -213,12 +212,12 @@ impl<E: ?Sized> Chain<E> {
         ask: impl AsyncFn(&E) -> Result<T, EngineError>,
         may_go_on: impl Fn() -> bool,
     ) -> Result<(T, Rc<Member<E>>), EngineError> {
-        self.ask_of(self.askable(), ask, may_go_on).await
+        self.ask_these(&self.askable(), ask, may_go_on).await
     }
 
-    async fn ask_of<'a, T>(
+    async fn ask_these<'a, T>(
         &'a self,
-        askable: Vec<Rc<Member<E>>>,
+        askable: &[Rc<Member<E>>],
         ask: impl AsyncFn(&E) -> Result<T, EngineError>,
         may_go_on: impl Fn() -> bool,
     ) -> Result<(T, Rc<Member<E>>), EngineError> {
@@ -368,16 +367,27 @@ impl Tts for Chain<dyn Tts> {
     }
 
     fn encodes(&self) -> bool {
-        self.members.iter().any(|member| member.engine.encodes())
+        self.first().encodes()
     }
 
-    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Bytes> {
+    /// By those that make files and stand before all others; when they fail and another voice is
+    /// left, that one has to speak.
+    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Option<SpeechFile>> {
         Box::pin(async move {
-            let mut askable = self.askable();
-            askable.retain(|member| member.engine.encodes());
+            let askable = self.askable();
+            let able = askable.iter().take_while(|member| member.engine.encodes());
+            let able: Vec<_> = able.cloned().collect();
+            if able.is_empty() {
+                return Ok(None);
+            }
             let ask = async |engine: &(dyn Tts + 'static)| engine.encode(wish).await;
-            let (bytes, _) = self.ask_of(askable, ask, || true).await?;
-            Ok(bytes)
+            let is_own_wish = wish.voice.is_some() || wish.model.is_some();
+            match self.ask_these(&able, ask, || true).await {
+                Ok((file, _)) => Ok(file),
+                Err(error @ EngineError::Rejected(_)) if is_own_wish => Err(error),
+                Err(_) if able.len() < self.members.len() => Ok(None),
+                Err(error) => Err(error),
+            }
         })
     }
 

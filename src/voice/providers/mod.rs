@@ -9,8 +9,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::dialogue::VoiceError;
 
 pub mod breaker;
@@ -20,6 +18,7 @@ pub mod chains;
 pub mod check;
 pub mod choice;
 pub mod command;
+pub mod file;
 pub mod llm;
 pub mod network;
 pub mod openai;
@@ -29,8 +28,9 @@ pub mod tts;
 
 pub use chain::MemberHealth;
 pub use choice::{EngineReport, Engines};
+pub use file::{FileFormat, FileWish, SpeechFile};
 pub use llm::{ChatReply, ChatRequest, Llm};
-pub use sound::{Sound, Speech, SpeechStream};
+pub use sound::{EncodedSound, Sound, Speech, SpeechStream};
 
 /// A call under way; dropping it ends the engine's work.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + 'a>>;
@@ -53,14 +53,13 @@ pub trait Tts {
     /// piece of sound is there; the rest comes while that is heard.
     fn synthesize<'a>(&'a self, text: &'a str, language: Option<&'a str>)
     -> Call<'a, SpeechStream>;
-    /// Whether it makes files of sound by itself.
+    /// Whether [`Tts::encode`] makes files.
     fn encodes(&self) -> bool {
         false
     }
-    /// A whole text as one file, as the voice itself encodes it.
-    fn encode<'a>(&'a self, _wish: &'a FileWish) -> Call<'a, Bytes> {
-        let missing = EngineError::Missing(format!("{} makes no files of sound", self.name()));
-        Box::pin(std::future::ready(Err(missing)))
+    /// The speech as the provider encodes it; `None`: this voice makes samples alone.
+    fn encode<'a>(&'a self, _wish: &'a FileWish) -> Call<'a, Option<SpeechFile>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
     /// Model and voice: with another one the same text sounds different.
     fn voice(&self) -> String {
@@ -79,17 +78,6 @@ pub trait Tts {
     fn members(&self) -> Vec<MemberHealth> {
         Vec::new()
     }
-}
-
-/// A file of speech that somebody asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileWish {
-    pub text: String,
-    /// `mp3`, `opus`, `aac`, `flac`, `wav` or `pcm`.
-    pub format: &'static str,
-    /// The voice's own where `None`.
-    pub voice: Option<String>,
-    pub model: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,7 +148,7 @@ impl EngineError {
 
     pub fn of_stt(self) -> VoiceError {
         match self {
-            EngineError::Timeout(_) => VoiceError::Timeout("the recogniser"),
+            EngineError::Timeout(_) => VoiceError::Timeout("stt"),
             other => VoiceError::Stt(other.to_string()),
         }
     }
@@ -174,7 +162,7 @@ impl EngineError {
 
     pub fn of_tts(self) -> VoiceError {
         match self {
-            EngineError::Timeout(_) => VoiceError::Timeout("the voice"),
+            EngineError::Timeout(_) => VoiceError::Timeout("tts"),
             other => VoiceError::Tts(other.to_string()),
         }
     }

@@ -8,22 +8,23 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::file::FilePieces;
 use super::sound::Pieces;
 use super::{
-    Call, EngineError, FileWish, Segment, Sound, Speech, SpeechStream, Stt, SttOptions, Transcript,
-    Tts,
+    Call, EngineError, FileWish, Segment, Sound, Speech, SpeechFile, SpeechStream, Stt, SttOptions,
+    Transcript, Tts,
 };
 use crate::audio::decode::{Decoder, SoundFormat};
 use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::clock::Clock;
 use crate::limits::{
-    CONNECT_TIMEOUT, LLM_ERROR_BYTES_MAX, SPEECH_ANSWER_BYTES_MAX, SPEECH_UPLOAD_BYTES_MAX,
-    SYNTHESIZE_MAX, SYNTHESIZED_MAX, TRANSCRIBE_MAX, TRANSCRIPT_BYTES_MAX,
+    LLM_ERROR_BYTES_MAX, SPEECH_ANSWER_BYTES_MAX, SPEECH_UPLOAD_BYTES_MAX, SYNTHESIZE_MAX,
+    SYNTHESIZED_MAX, TRANSCRIBE_MAX, TRANSCRIPT_BYTES_MAX,
 };
 use crate::outbound::backoff::retry_after;
 use crate::outbound::{CallError, CallLimits, CallRequest, Outbound, StreamBody, StreamResponse};
@@ -33,14 +34,6 @@ pub const BASE_URL: &str = "https://api.openai.com/v1";
 pub const STT_MODEL: &str = "whisper-1";
 pub const TTS_MODEL: &str = "tts-1";
 pub const TTS_VOICE: &str = "nova";
-
-const SPEECH_LIMITS: CallLimits = CallLimits {
-    connect: CONNECT_TIMEOUT,
-    first_byte: SYNTHESIZE_MAX,
-    idle: SYNTHESIZE_MAX,
-    total: SYNTHESIZED_MAX.saturating_mul(2),
-    answer_bytes_max: SPEECH_ANSWER_BYTES_MAX,
-};
 
 /// The voices of OpenAI's own models.
 pub const VOICES: [&str; 11] = [
@@ -334,16 +327,11 @@ impl Tts for OpenAiTts {
         _language: Option<&'a str>,
     ) -> Call<'a, SpeechStream> {
         Box::pin(async move {
-            let body = self.body(text, self.format.extension(), None, None);
             let begun = async {
-                let answer = self
-                    .way
-                    .ask("/audio/speech", "application/json", body, SPEECH_LIMITS)
-                    .await?;
+                let format = self.format.extension();
                 let mut sound = Arriving {
-                    body: answer.body,
+                    body: self.ask(&self.model, &self.voice, text, format).await?,
                     decoder: Decoder::new(Some(self.format), SYNTHESIZED_MAX),
-                    bytes: 0,
                     ended: false,
                     first: None,
                 };
@@ -354,9 +342,7 @@ impl Tts for OpenAiTts {
                 .await
                 .map_err(|_| EngineError::Timeout(SYNTHESIZE_MAX))??;
             if sound.first.is_none() {
-                return Err(EngineError::Broken(String::from(
-                    "the speech server gave no sound",
-                )));
+                return Err(no_sound());
             }
             Ok(SpeechStream::new(sound))
         })
@@ -366,53 +352,100 @@ impl Tts for OpenAiTts {
         true
     }
 
-    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Bytes> {
+    fn encode<'a>(&'a self, wish: &'a FileWish) -> Call<'a, Option<SpeechFile>> {
         Box::pin(async move {
-            let (voice, model) = (wish.voice.as_deref(), wish.model.as_deref());
-            let body = self.body(&wish.text, wish.format, voice, model);
-            let answer = self
-                .way
-                .ask("/audio/speech", "application/json", body, SPEECH_LIMITS);
-            let mut answer = answer.await?;
-            let mut file = BytesMut::new();
-            while let Some(chunk) = answer
-                .body
-                .chunk()
+            let begun = async {
+                let model = wish.model.as_ref().unwrap_or(&self.model);
+                let voice = wish.voice.as_ref().unwrap_or(&self.voice);
+                let format = wish.format.name();
+                let mut body = self.ask(model, voice, &wish.text, format).await?;
+                let first = body.next().await?.ok_or_else(no_sound)?;
+                Ok(Passing {
+                    first: Some(first),
+                    body,
+                })
+            };
+            let file = tokio::time::timeout(SYNTHESIZE_MAX, begun)
                 .await
-                .map_err(|error| of_call(error, SYNTHESIZE_MAX))?
-            {
-                if file.len() + chunk.len() > SPEECH_ANSWER_BYTES_MAX {
-                    return Err(of_call(CallError::TooLarge, SYNTHESIZE_MAX));
-                }
-                file.extend_from_slice(&chunk);
-            }
-            match file.is_empty() {
-                true => Err(EngineError::Broken(String::from(
-                    "the speech server gave no sound",
-                ))),
-                false => Ok(file.freeze()),
-            }
+                .map_err(|_| EngineError::Timeout(SYNTHESIZE_MAX))??;
+            Ok(Some(SpeechFile::new(file)))
         })
     }
 }
 
 impl OpenAiTts {
-    fn body(&self, text: &str, format: &str, voice: Option<&str>, model: Option<&str>) -> Vec<u8> {
+    async fn ask(
+        &self,
+        model: &str,
+        voice: &str,
+        text: &str,
+        format: &str,
+    ) -> Result<SpeechBody, EngineError> {
         let body = json!({
-            "model": model.unwrap_or(&self.model),
-            "voice": voice.unwrap_or(&self.voice),
+            "model": model,
+            "voice": voice,
             "input": text,
             "response_format": format,
         });
-        body.to_string().into_bytes()
+        let limits = CallLimits {
+            first_byte: SYNTHESIZE_MAX,
+            idle: SYNTHESIZE_MAX,
+            total: SYNTHESIZED_MAX * 2,
+            ..CallLimits::default()
+        };
+        let body = body.to_string().into_bytes();
+        let path = "/audio/speech";
+        let answer = self.way.ask(path, "application/json", body, limits).await?;
+        Ok(SpeechBody {
+            body: answer.body,
+            bytes: 0,
+        })
+    }
+}
+
+fn no_sound() -> EngineError {
+    EngineError::Broken(String::from("the speech server gave no sound"))
+}
+
+/// What the server sends, up to [`SPEECH_ANSWER_BYTES_MAX`].
+struct SpeechBody {
+    body: StreamBody,
+    bytes: usize,
+}
+
+impl SpeechBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
+        let chunk = self.body.chunk().await;
+        let chunk = chunk.map_err(|error| of_call(error, SYNTHESIZE_MAX))?;
+        self.bytes += chunk.as_ref().map_or(0, Bytes::len);
+        match self.bytes > SPEECH_ANSWER_BYTES_MAX {
+            true => Err(of_call(CallError::TooLarge, SYNTHESIZE_MAX)),
+            false => Ok(chunk),
+        }
+    }
+}
+
+/// Sound that is passed on as it comes.
+struct Passing {
+    first: Option<Bytes>,
+    body: SpeechBody,
+}
+
+impl FilePieces for Passing {
+    fn next(&mut self) -> Call<'_, Option<Bytes>> {
+        Box::pin(async {
+            match self.first.take() {
+                Some(first) => Ok(Some(first)),
+                None => self.body.next().await,
+            }
+        })
     }
 }
 
 /// Sound that is decoded while it comes.
 struct Arriving {
-    body: StreamBody,
+    body: SpeechBody,
     decoder: Decoder,
-    bytes: usize,
     ended: bool,
     first: Option<Speech>,
 }
@@ -430,15 +463,8 @@ impl Arriving {
             if self.ended {
                 return Ok(None);
             }
-            let chunk = self.body.chunk().await;
-            match chunk.map_err(|error| of_call(error, SYNTHESIZE_MAX))? {
-                Some(bytes) => {
-                    self.bytes += bytes.len();
-                    if self.bytes > SPEECH_ANSWER_BYTES_MAX {
-                        return Err(of_call(CallError::TooLarge, SYNTHESIZE_MAX));
-                    }
-                    self.decoder.push(bytes).map_err(not_sound)?;
-                }
+            match self.body.next().await? {
+                Some(bytes) => self.decoder.push(bytes).map_err(not_sound)?,
                 None => {
                     self.decoder.finish();
                     self.ended = true;

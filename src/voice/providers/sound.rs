@@ -12,13 +12,16 @@ use crate::audio::SPEECH_RATE_HZ;
 use crate::audio::decode::SoundFormat;
 use crate::audio::resample::resample;
 
+/// Sound as it was sent or recorded.
+pub type EncodedSound = (Bytes, SoundFormat);
+
 /// What is to be understood.
 #[derive(Clone, Debug)]
 pub struct Sound {
     /// Mono at [`SPEECH_RATE_HZ`].
     pub samples: Rc<[i16]>,
     /// The same as it was sent or recorded, for engines that take it so.
-    pub encoded: Option<(Bytes, SoundFormat)>,
+    pub encoded: Option<EncodedSound>,
 }
 
 impl Sound {

@@ -7,6 +7,7 @@
 //! Bad frames get an error in the dialect spoken; nothing a client sends ends more than its socket.
 
 mod coded;
+mod encoded;
 mod follow;
 mod incoming;
 mod mouth;

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::encoded::{Encoded, EncodingVoice};
 use super::incoming::{Incoming, StreamEar};
 use super::{Door, Link, pong};
 use crate::audio::decode::SoundFormat;
@@ -20,7 +21,7 @@ use crate::server::websocket::{Frame, Message};
 use crate::voice::decode::{Source, decode};
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Mouth, News, Port, Work};
-use crate::voice::providers::Speech;
+use crate::voice::providers::{Speech, Tts};
 use crate::voice::sentence::Sentence;
 use crate::voice::session::{Ask, Manner, Session, WeakSession};
 use crate::voice::turn::{Ends, Event, Phase, State, Turn};
@@ -71,6 +72,7 @@ impl Plain {
             session: RefCell::default(),
             waiting: RefCell::default(),
             busy: Cell::new(false),
+            encoded: RefCell::default(),
         });
         let room = Rc::clone(&door.shared.room);
         let session = Session::start(room, port.clone(), State::new(false, false));
@@ -157,13 +159,15 @@ impl Plain {
                 Ok(decoded) if decoded.samples.is_empty() => {
                     Err(VoiceError::Invalid(String::from("the sound is empty")))
                 }
-                Ok(decoded) => port.ask(
-                    &session,
-                    Ask::Utterance {
-                        samples: decoded.samples,
+                Ok(mut decoded) => {
+                    let encoded = decoded.sound_as_sent();
+                    let utterance = Ask::Utterance {
+                        samples: std::mem::take(&mut decoded.samples),
+                        encoded,
                         manner: port.manner(true),
-                    },
-                ),
+                    };
+                    port.ask(&session, utterance)
+                }
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = asked {
@@ -213,6 +217,8 @@ pub(super) struct PlainPort {
     /// Whole messages are answered one after the other.
     waiting: RefCell<VecDeque<Ask>>,
     busy: Cell<bool>,
+    /// Of the answer that is spoken now.
+    encoded: RefCell<Rc<Encoded>>,
 }
 
 impl PlainPort {
@@ -332,16 +338,28 @@ impl Port for PlainPort {
             link: Rc::clone(&self.link),
             style: self.style,
             whole: RefCell::default(),
+            encoded: self.encoded.borrow().clone(),
             sent: Cell::new(Duration::ZERO),
         }))
     }
+
+    fn voice(&self, tts: Rc<dyn Tts>) -> Rc<dyn Tts> {
+        if self.style != Style::Document {
+            return tts;
+        }
+        let encoded = Rc::new(Encoded::default());
+        self.encoded.replace(Rc::clone(&encoded));
+        Rc::new(EncodingVoice { tts, encoded })
+    }
 }
 
-/// Sends sound in whole WAVs: of each sentence (*stream*) or of the answer (*document*).
+/// Sends whole sound: of each sentence as WAV (*stream*), or of the answer (*document*), then as
+/// MP3 where the voice makes it.
 struct WholeMouth {
     link: Rc<Link>,
     style: Style,
     whole: RefCell<Option<Speech>>,
+    encoded: Rc<Encoded>,
     sent: Cell<Duration>,
 }
 
@@ -369,9 +387,14 @@ impl Mouth for WholeMouth {
 
     fn finished(&self) -> Work<'_, ()> {
         if let Some(whole) = self.whole.borrow_mut().take() {
-            let sound = STANDARD.encode(wav::encode(&whole.samples, whole.rate_hz));
-            self.link
-                .send_json(&json!({"type": "audio_response", "data": sound, "format": "wav"}));
+            let message = match self.encoded.take() {
+                Some(mp3) => json!({"type": "audio_response", "data": STANDARD.encode(mp3)}),
+                None => {
+                    let wav = STANDARD.encode(wav::encode(&whole.samples, whole.rate_hz));
+                    json!({"type": "audio_response", "data": wav, "format": "wav"})
+                }
+            };
+            self.link.send_json(&message);
             self.sent.set(whole.duration());
         }
         Box::pin(ready(Ok(())))

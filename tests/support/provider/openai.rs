@@ -214,7 +214,7 @@ pub fn check_speech(request: &Request) -> Checked {
         let format = body
             .get("response_format")
             .map_or(Some("mp3"), Value::as_str);
-        if !format.is_some_and(|f| ["mp3", "opus", "flac", "wav", "pcm"].contains(&f)) {
+        if !format.is_some_and(|f| ["mp3", "opus", "aac", "flac", "wav", "pcm"].contains(&f)) {
             return refuse(format!("response_format: {}", body["response_format"]));
         }
         let speed = body.get("speed").map_or(Some(1.0), Value::as_f64);
