@@ -35,7 +35,10 @@ fn a_servers_file_is_passed_on_byte_for_byte_in_every_format_with_its_length() {
             json!({"text": TEXT, "voice": "echo", "model": "tts-1-hd", "response_format": format});
         let data = done(&house, "/api/v1/synthesize", &body);
         assert_eq!(data["format"], format, "{data}");
-        assert_eq!(sound_of(&data), made(TEXT, format), "{format}");
+        assert!(
+            sound_of(&data) == made(TEXT, format),
+            "{format} was changed on its way"
+        );
         let seconds = data["duration"].as_f64().expect("seconds");
         let real = made(TEXT, "pcm").len() as f64 / 48_000.0;
         assert!(
@@ -58,6 +61,7 @@ fn a_servers_file_is_passed_on_byte_for_byte_in_every_format_with_its_length() {
 
 #[test]
 fn sound_that_is_asked_for_by_itself_comes_as_the_server_sends_it() {
+    let text = "The kettle is on the stove.";
     let provider = Provider::start();
     let home = home(&provider);
     let house = home.serve();
@@ -81,7 +85,7 @@ fn sound_that_is_asked_for_by_itself_comes_as_the_server_sends_it() {
             "Accept: audio/*",
             "--data",
         ])
-        .arg(json!({"text": TEXT, "response_format": "opus"}).to_string())
+        .arg(json!({"text": text, "response_format": "opus"}).to_string())
         .arg(url)
         .output()
         .expect("curl");
@@ -91,7 +95,7 @@ fn sound_that_is_asked_for_by_itself_comes_as_the_server_sends_it() {
         !head.contains("content-length"),
         "it is sent while it comes: {head}"
     );
-    assert_eq!(answer.stdout, made(TEXT, "opus"));
+    assert!(answer.stdout == made(text, "opus"), "changed on its way");
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn compressed_sound_reaches_the_server_as_it_was_sent() {
     let house = home.serve();
     for (format, extension) in [("mp3", "mp3"), ("opus", "ogg"), ("flac", "flac")] {
         provider.hears("the kettle is on");
-        let sent = made(TEXT, format);
+        let sent = made("Tell me when it boils.", format);
         let body = json!({"audio": STANDARD.encode(&sent)});
         let data = done(&house, "/api/v1/transcribe", &body);
         assert_eq!(data["text"], "the kettle is on");
