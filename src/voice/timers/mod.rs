@@ -4,6 +4,7 @@
 //! come, over restarts, steps of the clock and changes of summer time, and that it can be stopped
 //! by a word, a touch, a button or a call. [`machine`] decides; this file keeps and tells.
 
+mod check;
 mod machine;
 mod repeat;
 pub mod said;
@@ -28,10 +29,9 @@ use super::error::VoiceError;
 use super::memory::Page;
 use crate::bus::Bus;
 use crate::clock::{Clock, MonoMillis, UnixMillis};
-use crate::limits::{
-    SNOOZE_MAX, TIMER_DURATION_MAX, TIMER_LABEL_CHARS_MAX, TIMER_SEEN_INTERVAL, TIMERS_LIVE_MAX,
-};
+use crate::limits::{SNOOZE_MAX, TIMER_SEEN_INTERVAL, TIMERS_LIVE_MAX};
 use crate::store::Store;
+use check::{check_repeat, check_when, checked_label};
 use machine::{Desk, Effect, Event, Now};
 
 /// Bus topic; each event is one timer as the API shows it.
@@ -556,46 +556,6 @@ impl Timekeeper for Timers {
 
     fn zone(&self) -> TimeZone {
         self.0.zone.clone()
-    }
-}
-
-fn checked_label(label: String) -> Result<String, VoiceError> {
-    let label = label.trim();
-    let chars = label.chars().count();
-    if chars > TIMER_LABEL_CHARS_MAX || label.chars().any(char::is_control) {
-        return Err(VoiceError::Invalid(format!(
-            "`label` has at most {TIMER_LABEL_CHARS_MAX} characters, on one line."
-        )));
-    }
-    Ok(label.to_string())
-}
-
-fn check_when(when: When, now: UnixMillis) -> Result<(), VoiceError> {
-    match when {
-        When::After(wait) if wait.is_zero() || wait > TIMER_DURATION_MAX => {
-            Err(VoiceError::Invalid(format!(
-                "`duration` must be more than 0 and at most {} seconds.",
-                TIMER_DURATION_MAX.as_secs()
-            )))
-        }
-        When::At(at) if at <= now => Err(VoiceError::Invalid(String::from(
-            "`due_at` has passed; give a time ahead.",
-        ))),
-        When::At(at) if at.0.saturating_sub(now.0) > YEARS_AHEAD_MAX_MS && is_set(now) => Err(
-            VoiceError::Invalid(String::from("`due_at` lies more than ten years ahead.")),
-        ),
-        _ => Ok(()),
-    }
-}
-
-const YEARS_AHEAD_MAX_MS: i64 = 3_653 * 86_400_000;
-
-fn check_repeat(when: When, rule: Option<Repeat>) -> Result<(), VoiceError> {
-    match (when, rule) {
-        (When::After(_), Some(_)) => Err(VoiceError::Invalid(String::from(
-            "`repeat` goes with `due_at`, whose time of day comes back; not with `duration`.",
-        ))),
-        _ => Ok(()),
     }
 }
 

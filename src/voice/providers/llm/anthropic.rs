@@ -5,17 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::{Call, EngineError};
-use super::call::{Assembly, ErrorBody, Way, broke_off, not_understood, secret_header};
-use super::{ChatMessage, ChatReply, ChatRequest, Llm, Stop, ToolCall, Usage, estimated_input};
+use super::call::{Assembly, ErrorBody, Way, broke_off, complete, not_understood, secret_header};
+use super::{ChatMessage, ChatReply, ChatRequest, Llm, Stop, ToolCall, Usage};
 use crate::limits::{LLM_ANSWER_BYTES_MAX, LLM_CALLS_MAX, LLM_TOOL_INPUT_BYTES_MAX};
+use crate::outbound::CallRequest;
 use crate::outbound::sse::Event;
-use crate::outbound::{CallLimits, CallRequest};
 use crate::voice::recall::estimated_tokens;
 
 pub const NAME: &str = "anthropic";
@@ -41,18 +40,9 @@ impl Llm for Anthropic {
     ) -> Call<'a, ChatReply> {
         Box::pin(async move {
             let model = request.model.as_deref().unwrap_or(&self.model);
-            let mut reply = self
-                .way
-                .stream::<Messages>(self.call(request, model)?, on_text)
-                .await?;
-            reply.provider = NAME.to_owned();
-            if reply.model.is_empty() {
-                reply.model = model.to_owned();
-            }
-            if reply.usage.input_tokens == 0 {
-                reply.usage.input_tokens = estimated_input(request);
-            }
-            Ok(reply)
+            let call = self.call(request, model)?;
+            let reply = self.way.stream::<Messages>(call, on_text).await?;
+            Ok(complete(reply, NAME, model, request))
         })
     }
 }
@@ -60,25 +50,12 @@ impl Llm for Anthropic {
 impl Anthropic {
     fn call(&self, request: &ChatRequest, model: &str) -> Result<CallRequest, EngineError> {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(
-            header::ACCEPT,
-            HeaderValue::from_static("text/event-stream"),
-        );
         headers.insert("anthropic-version", HeaderValue::from_static(VERSION));
         if let Some(key) = &self.way.key {
             headers.insert("x-api-key", secret_header(key, self.way.key_setting)?);
         }
-        Ok(CallRequest {
-            method: Method::POST,
-            url: format!("{}/v1/messages", self.way.base_url),
-            headers,
-            body: Bytes::from(body(request, model).to_string()),
-            limits: CallLimits::default(),
-        })
+        let body = body(request, model);
+        Ok(self.way.post("/v1/messages", headers, &body))
     }
 }
 

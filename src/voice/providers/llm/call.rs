@@ -7,12 +7,13 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Method, header};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::EngineError;
-use super::ChatReply;
+use super::{ChatReply, ChatRequest, estimated_input};
 use crate::clock::Clock;
 use crate::limits::{
     ANSWER_MAX, FIRST_TEXT_MAX, LLM_ERROR_BYTES_MAX, LLM_EVENT_BYTES_MAX, LLM_RETRY_WAIT_MAX,
@@ -94,7 +95,38 @@ impl<A: Assembly> Assembler<A> {
     }
 }
 
+/// The answer with what its server left out.
+pub(super) fn complete(
+    mut reply: ChatReply,
+    provider: &str,
+    model: &str,
+    request: &ChatRequest,
+) -> ChatReply {
+    reply.provider = provider.to_owned();
+    if reply.model.is_empty() {
+        reply.model = model.to_owned();
+    }
+    if reply.usage.input_tokens == 0 {
+        reply.usage.input_tokens = estimated_input(request);
+    }
+    reply
+}
+
 impl Way {
+    /// A call that asks for an event stream; `headers` beside those of every call.
+    pub(super) fn post(&self, path: &str, mut headers: HeaderMap, body: &Value) -> CallRequest {
+        let mut add = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        add(header::CONTENT_TYPE, "application/json");
+        add(header::ACCEPT, "text/event-stream");
+        CallRequest {
+            method: Method::POST,
+            url: format!("{}{path}", self.base_url),
+            headers,
+            body: Bytes::from(body.to_string()),
+            limits: CallLimits::default(),
+        }
+    }
+
     /// Streams one answer, with one more try while no word of it has come.
     pub(super) async fn stream<A: Assembly>(
         &self,

@@ -5,17 +5,16 @@
 //! tool calls without an index or in one piece, a stream that ends without `[DONE]`, an answer
 //! that is no stream at all, thoughts written before the answer between `<think>` and `</think>`.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::{Call, EngineError};
-use super::call::{Assembly, ErrorBody, Way, broke_off, not_understood, secret_header};
-use super::{ChatMessage, ChatReply, ChatRequest, Llm, Stop, ToolCall, Usage, estimated_input};
+use super::call::{Assembly, ErrorBody, Way, broke_off, complete, not_understood, secret_header};
+use super::{ChatMessage, ChatReply, ChatRequest, Llm, Stop, ToolCall, Usage};
 use crate::limits::{LLM_ANSWER_BYTES_MAX, LLM_CALLS_MAX, LLM_TOOL_INPUT_BYTES_MAX};
+use crate::outbound::CallRequest;
 use crate::outbound::sse::Event;
-use crate::outbound::{CallLimits, CallRequest};
 use crate::voice::recall::estimated_tokens;
 
 pub const NAME: &str = "openai";
@@ -40,18 +39,9 @@ impl Llm for OpenAi {
     ) -> Call<'a, ChatReply> {
         Box::pin(async move {
             let model = request.model.as_deref().unwrap_or(&self.model);
-            let mut reply = self
-                .way
-                .stream::<Completion>(self.call(request, model)?, on_text)
-                .await?;
-            reply.provider = NAME.to_owned();
-            if reply.model.is_empty() {
-                reply.model = model.to_owned();
-            }
-            if reply.usage.input_tokens == 0 {
-                reply.usage.input_tokens = estimated_input(request);
-            }
-            Ok(reply)
+            let call = self.call(request, model)?;
+            let reply = self.way.stream::<Completion>(call, on_text).await?;
+            Ok(complete(reply, NAME, model, request))
         })
     }
 }
@@ -59,26 +49,13 @@ impl Llm for OpenAi {
 impl OpenAi {
     fn call(&self, request: &ChatRequest, model: &str) -> Result<CallRequest, EngineError> {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(
-            header::ACCEPT,
-            HeaderValue::from_static("text/event-stream"),
-        );
         if let Some(key) = &self.way.key {
             let bearer = secret_header(&format!("Bearer {key}"), self.way.key_setting)?;
             headers.insert(header::AUTHORIZATION, bearer);
         }
         let is_openai = self.way.base_url.starts_with("https://api.openai.com/");
-        Ok(CallRequest {
-            method: Method::POST,
-            url: format!("{}/chat/completions", self.way.base_url),
-            headers,
-            body: Bytes::from(body(request, model, is_openai).to_string()),
-            limits: CallLimits::default(),
-        })
+        let body = body(request, model, is_openai);
+        Ok(self.way.post("/chat/completions", headers, &body))
     }
 }
 
