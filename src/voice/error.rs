@@ -118,6 +118,31 @@ impl VoiceError {
     }
 }
 
+impl VoiceError {
+    /// For people who speak `language`: Chinese, or English as everywhere else. What names a field
+    /// is for programs and stays as it is.
+    pub fn told(&self, language: Option<&str>) -> String {
+        if language != Some("zh") {
+            return self.line().message;
+        }
+        let told = match self {
+            VoiceError::Invalid(_) | VoiceError::NotFound(_) | VoiceError::Conflict(_) => {
+                return self.line().message;
+            }
+            VoiceError::Muted => "麦克风已静音，请先取消静音。",
+            VoiceError::Ai(_) => "语言模型暂时答不上来，请稍后再试。",
+            VoiceError::Stt(_) => "没能听懂，语音识别出了问题，请稍后再试。",
+            VoiceError::Tts(_) => "回答暂时读不出来，请看文字。",
+            VoiceError::Audio(_) => "盒子的麦克风或扬声器暂时不能用。",
+            VoiceError::Timeout(_) => "等得太久了，请再试一次。",
+            VoiceError::Full(_) => "存储空间不足，没有保存。请先腾出空间。",
+            VoiceError::Store(StoreError::Full) => "存储卡已满，没有保存。请先腾出空间。",
+            VoiceError::Store(_) => "盒子没能保存或读取，请稍后再试。",
+        };
+        told.to_owned()
+    }
+}
+
 impl std::fmt::Display for VoiceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -168,6 +193,20 @@ mod tests {
             VoiceError::Store(StoreError::Full).line().status,
             StatusCode::INSUFFICIENT_STORAGE
         );
+    }
+
+    #[test]
+    fn people_are_told_in_their_language_and_without_words_of_the_inside() {
+        let late = VoiceError::Timeout("the voice");
+        assert_eq!(late.told(Some("zh")), "等得太久了，请再试一次。");
+        for language in [None, Some("en")] {
+            assert_eq!(
+                late.told(language),
+                "Waited too long for the voice. Try again."
+            );
+        }
+        let field = VoiceError::Invalid(String::from("`q` is missing"));
+        assert_eq!(field.told(Some("zh")), "`q` is missing");
     }
 
     #[test]

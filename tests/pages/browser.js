@@ -51,7 +51,7 @@ export async function understood(page, speak) {
       return all.length > errors && all[all.length - 1].textContent;
     }, before);
     if (told === "understood") return;
-    if (turn > 1 || !/^Waited too long for stt/.test(told)) throw new Error(`not understood: ${told}`);
+    if (turn > 1 || !/^It took too long/.test(told)) throw new Error(`not understood: ${told}`);
     console.log("asked once more: the machine is busy");
     await until(page, () => document.querySelector("#hold").dataset.phase === "idle");
   }

@@ -148,7 +148,7 @@ impl EngineError {
 
     pub fn of_stt(self) -> VoiceError {
         match self {
-            EngineError::Timeout(_) => VoiceError::Timeout("stt"),
+            EngineError::Timeout(_) => VoiceError::Timeout("the recogniser"),
             other => VoiceError::Stt(other.to_string()),
         }
     }
@@ -162,7 +162,7 @@ impl EngineError {
 
     pub fn of_tts(self) -> VoiceError {
         match self {
-            EngineError::Timeout(_) => VoiceError::Timeout("tts"),
+            EngineError::Timeout(_) => VoiceError::Timeout("the voice"),
             other => VoiceError::Tts(other.to_string()),
         }
     }
@@ -179,11 +179,7 @@ impl fmt::Display for EngineError {
             | EngineError::Broken(what)
             | EngineError::Rejected(what) => f.write_str(what),
             EngineError::Timeout(after) => {
-                write!(
-                    f,
-                    "the speech engine was stopped after {} s",
-                    after.as_secs()
-                )
+                write!(f, "it took longer than {} s and was ended", after.as_secs())
             }
             EngineError::Busy => f.write_str("too much speech is waiting; try again in a moment"),
         }

@@ -17,13 +17,13 @@ use super::wire::{
 };
 use super::{Door, Link, orders, pong};
 use crate::audio::decode::SoundFormat;
-use crate::clock::{Clock, MonoMillis};
+use crate::clock::MonoMillis;
 use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX};
 use crate::server::websocket::Message;
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Mouth, News, Port, Work};
 use crate::voice::recordings::Mode;
-use crate::voice::session::{Ask, Manner, Session};
+use crate::voice::session::{Ask, Manner, Room, Session};
 use crate::voice::turn::{Ends, Event, Phase, State, Turn, TurnResult};
 
 const PROTO: u32 = 2;
@@ -64,7 +64,7 @@ impl Native {
             barging: Cell::new(false),
             stream: Cell::new(0),
             mouth: RefCell::default(),
-            clock: door.shared.room.clock.clone(),
+            room: Rc::clone(&door.shared.room),
             ended: Cell::new(None),
         });
         let room = Rc::clone(&door.shared.room);
@@ -398,7 +398,7 @@ pub(super) struct NativePort {
     barging: Cell<bool>,
     stream: Cell<u16>,
     mouth: RefCell<Option<Rc<NativeMouth>>>,
-    clock: Clock,
+    room: Rc<Room>,
     /// How the last turn ended: the reason of the state that follows.
     ended: Cell<Option<&'static str>>,
 }
@@ -409,7 +409,7 @@ impl NativePort {
         self.link.send_json(&json!({
             "type": "error",
             "code": line.code,
-            "message": line.message,
+            "message": error.told(self.room.settings().language.as_deref()),
             "turn": turn,
             "retryable": line.retry_after_s.is_some(),
         }));
@@ -438,7 +438,7 @@ impl NativePort {
         Some(match news {
             News::State(state) => json!({
                 "type": "state", "state": state.phase.name(), "turn": state.turn(),
-                "muted": state.muted, "since": self.clock.wall().rfc3339(),
+                "muted": state.muted, "since": self.room.clock.wall().rfc3339(),
                 "reason": self.reason(state),
             }),
             News::Level { rms_db, voiced } => {

@@ -23,7 +23,7 @@ use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Mouth, News, Port, Work};
 use crate::voice::providers::{Speech, Tts};
 use crate::voice::sentence::Sentence;
-use crate::voice::session::{Ask, Manner, Session, WeakSession};
+use crate::voice::session::{Ask, Manner, Room, Session, WeakSession};
 use crate::voice::turn::{Ends, Event, Phase, State, Turn};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,7 @@ struct Config {
 impl Plain {
     pub fn start(link: &Rc<Link>, door: &Rc<Door>, style: Style) -> Plain {
         let port = Rc::new(PlainPort {
+            room: Rc::clone(&door.shared.room),
             link: Rc::clone(link),
             style,
             incoming: Rc::new(Incoming::new()),
@@ -208,6 +209,7 @@ fn is_file(bytes: &[u8]) -> bool {
 }
 
 pub(super) struct PlainPort {
+    room: Rc<Room>,
     link: Rc<Link>,
     style: Style,
     incoming: Rc<Incoming>,
@@ -265,10 +267,11 @@ impl PlainPort {
     }
 
     fn error(&self, error: &VoiceError) {
-        let line = error.line();
+        let code = error.line().code;
+        let told = error.told(self.room.settings().language.as_deref());
         self.link.send_json(&match self.style {
-            Style::Document => json!({"type": "error", "data": line.message, "code": line.code}),
-            Style::Stream => json!({"type": "error", "error": line.message, "code": line.code}),
+            Style::Document => json!({"type": "error", "data": told, "code": code}),
+            Style::Stream => json!({"type": "error", "error": told, "code": code}),
         });
     }
 
