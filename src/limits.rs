@@ -518,3 +518,11 @@ pub const THINKING_EACH: Duration = Duration::from_secs(2);
 /// Between two tries to reach the box; doubles.
 pub const SATELLITE_RETRY: Duration = Duration::from_secs(1);
 pub const SATELLITE_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Pieces of voice that wait for the keyword process.
+pub const WAKE_PIECES_WAITING_MAX: usize = 256;
+/// A keyword process that does not read for so long is started anew.
+pub const WAKE_WRITE_MAX: Duration = Duration::from_secs(5);
+/// One that ended is started again after this, doubling.
+pub const WAKE_RESTART_FIRST: Duration = Duration::from_millis(500);
+pub const WAKE_RESTART_MAX: Duration = Duration::from_secs(300);

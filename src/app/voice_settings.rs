@@ -72,6 +72,8 @@ pub fn voice_settings(config: &Config) -> VoiceSettings {
         upload_bytes_max: config.number("MAX_UPLOAD_SIZE") as usize,
         hardware: HardwareSettings::of(config),
         resume_within: crate::limits::VOICE_RESUME_MAX,
+        wake_phrase: (config.word("WAKE") == "command")
+            .then(|| config.word("WAKE_PHRASE").to_owned()),
         echo_cancelled: config.word("AUDIO_AEC") == "on",
         follow_up: config.word("FOLLOW_UP") == "on",
         earcons: config.path("EARCON_DIR"),

@@ -117,6 +117,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(SOUND, "AUDIO_OUTPUT", Kind::Text, "default", "Speaker: an ALSA name from `magpie devices`; off for none."),
     Setting::new(SOUND, "AUDIO_PERIOD_MS", Kind::Int(5, 100), "20", "How much sound the card hands over at a time; larger is safer on a slow board."),
     Setting::new(SOUND, "AUDIO_AEC", Kind::OneOf(&["on", "off"]), "off", "on: the card takes the box's own voice out of what its microphone hears, so that speaking into an answer ends it.").reloads(),
+    Setting::new(SOUND, "WAKE", Kind::OneOf(&["off", "command"]), "off", "command: the microphone stays open and WAKE_PHRASE begins a turn, or ends an answer; wants pocketsphinx."),
+    Setting::new(SOUND, "WAKE_PHRASE", Kind::Text, "hey magpie", "What wakes the box: English words of pocketsphinx's dictionary, three syllables or more."),
     Setting::new(SOUND, "VOLUME", Kind::Int(0, 100), "80", "Loudness in per cent.").reloads(),
     Setting::new(SOUND, "END_SILENCE_MS", Kind::Int(300, 2_000), "700", "Silence that ends what somebody says."),
     Setting::new(SOUND, "EARCON_DIR", Kind::Path, "", "Folder of own sounds: listen.wav, done.wav, thinking.wav, error.wav, mute.wav, unmute.wav, offline.wav, saved.wav, timer.wav."),

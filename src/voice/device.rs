@@ -4,9 +4,7 @@
 //! acknowledged, survives a restart, and closes the microphone rather than ignoring it.
 
 use std::cell::{Cell, RefCell};
-use std::future::ready;
 use std::rc::Rc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
@@ -16,23 +14,25 @@ use super::db;
 use super::dialogue::{Answer, Dialogue, VoiceError};
 use super::earcons::Earcons;
 use super::port::{Ear, Mouth, News, Port, Work};
-use super::providers::Speech;
 use super::recordings::{Mode, Origin};
 use super::reply::Sentences;
-use super::sentence::Sentence;
 use super::session::{Ask, Manner, Room, Session, WeakSession};
 use super::timeline::Timing;
 use super::turn::{Ends, Event, Phase, State, Tone, Turn};
-use crate::audio::{Audio, AudioError, AudioStatus, Earcon, Playback};
+use super::wake::Spotter;
+use crate::audio::{Audio, AudioError, AudioStatus, Earcon};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::limits::TURN_WAITERS_MAX;
 use crate::store::Store;
 
 mod ear;
+mod mouth;
 mod tones;
+mod wake;
 
 use ear::{DeviceEar, Mask};
+use mouth::DeviceMouth;
 use tones::{Thinking, play_earcon};
 
 /// Bus topic of everything below.
@@ -112,11 +112,17 @@ impl Device {
             mask: Rc::default(),
             thinking: RefCell::default(),
             room: Rc::downgrade(&parts.room),
+            spotter: wake::spotter(&parts.room.settings()),
+            changed: Rc::default(),
             record: RefCell::default(),
             waiters: RefCell::default(),
         });
         let state = State::new(muted, parts.room.settings().follow_up);
         let session = Session::start(parts.room, port.clone(), state);
+        if let Some(spotter) = port.spotter.clone() {
+            let port = Rc::downgrade(&port);
+            tokio::task::spawn_local(wake::listen_for_it(spotter, port, session.downgrade()));
+        }
         tokio::task::spawn_local(watch_cards(parts.audio, Rc::downgrade(&port)));
         Device { session, port }
     }
@@ -325,6 +331,10 @@ struct DevicePort {
     mask: Rc<Mask>,
     thinking: RefCell<Option<Thinking>>,
     room: std::rc::Weak<Room>,
+    /// Hears the wake phrase, where one is set.
+    spotter: Option<Spotter>,
+    /// The state has changed.
+    changed: Rc<Notify>,
     /// The turn under way.
     record: RefCell<TurnRecord>,
     waiters: RefCell<Vec<(Turn, oneshot::Sender<TurnRecord>)>>,
@@ -346,6 +356,7 @@ impl Port for DevicePort {
         }
         if let News::State(state) = news {
             self.changes.notify_one();
+            self.changed.notify_one();
             self.think_aloud(state);
         }
         let (kind, payload) = match news {
@@ -413,14 +424,17 @@ impl Port for DevicePort {
     }
 
     fn overhears(&self) -> bool {
-        let room = self.room.upgrade();
-        room.is_some_and(|room| room.settings().echo_cancelled)
+        self.is_echo_cancelled() || self.spotter.is_some()
     }
 
     fn overhear(&self) -> Work<'_, ()> {
         Box::pin(async {
             self.overheard.take();
-            let ear = self.open_ear().await?.overhear().await?;
+            let ear = self.open_ear().await?;
+            let ear = match &self.spotter {
+                Some(spotter) if !self.is_echo_cancelled() => ear.spot(spotter).await?,
+                _ => ear.overhear().await?,
+            };
             self.overheard.replace(Some(ear));
             Ok(())
         })
@@ -454,6 +468,11 @@ impl Port for DevicePort {
 }
 
 impl DevicePort {
+    fn is_echo_cancelled(&self) -> bool {
+        let room = self.room.upgrade();
+        room.is_some_and(|room| room.settings().echo_cancelled)
+    }
+
     async fn open_ear(&self) -> Result<DeviceEar, VoiceError> {
         let capture = self.audio.capture().await.map_err(audio_error)?;
         Ok(DeviceEar::new(
@@ -573,33 +592,6 @@ pub(super) fn state_payload(state: &State) -> serde_json::Value {
         "offline": state.offline,
         "ringing": state.ringing,
     })
-}
-
-struct DeviceMouth(Playback);
-
-impl Mouth for DeviceMouth {
-    fn say<'a>(&'a self, _sentence: &'a Sentence, piece: &'a Speech) -> Work<'a, ()> {
-        Box::pin(async {
-            let written = self.0.write(&piece.samples, piece.rate_hz).await;
-            written.map_err(audio_error)
-        })
-    }
-
-    fn end<'a>(&'a self, _sentence: &'a Sentence) -> Work<'a, ()> {
-        Box::pin(ready(Ok(())))
-    }
-
-    fn finished(&self) -> Work<'_, ()> {
-        Box::pin(async { self.0.finished().await.map_err(audio_error) })
-    }
-
-    fn played(&self) -> Duration {
-        self.0.played()
-    }
-
-    fn stop(&self) {
-        self.0.stop();
-    }
 }
 
 fn audio_error(error: AudioError) -> VoiceError {

@@ -61,6 +61,7 @@ pub mod tools;
 mod triggers;
 pub mod turn;
 pub mod vectors;
+pub mod wake;
 
 use device::{Device, DeviceParts};
 use dialogue::{Action, Dialogue, VoiceError};

@@ -56,6 +56,8 @@ pub struct VoiceSettings {
     pub hardware: HardwareSettings,
     /// `AUDIO_AEC`: the sound card takes the box's own voice out of what it hears.
     pub echo_cancelled: bool,
+    /// `WAKE_PHRASE`, with `WAKE=command`: the microphone stays open and the phrase begins a turn.
+    pub wake_phrase: Option<String>,
     /// A `/ws` client that lost its socket while it listened may come back within this.
     pub resume_within: Duration,
     /// `FOLLOW_UP`: listen again when an answer of the box ends in a question.
@@ -161,6 +163,7 @@ impl Default for VoiceSettings {
             upload_bytes_max: 10 * 1024 * 1024,
             hardware: HardwareSettings::default(),
             echo_cancelled: false,
+            wake_phrase: None,
             resume_within: crate::limits::VOICE_RESUME_MAX,
             follow_up: false,
             earcons: None,

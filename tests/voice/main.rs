@@ -15,3 +15,4 @@ mod signal;
 mod speaker;
 mod spoken;
 mod timers;
+mod wake;

@@ -9,9 +9,13 @@ use tokio::sync::Notify;
 
 use super::audio_error;
 use crate::audio::barge_in::BargeIn;
-use crate::audio::{Capture, FRAME_SAMPLES};
+use crate::audio::{Capture, FRAME_SAMPLES, SPEECH_RATE_HZ};
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Work};
+use crate::voice::wake::{Gate, Spotter};
+
+/// Of what came behind the wake phrase, 300 ms.
+const BEHIND_SAMPLES: usize = SPEECH_RATE_HZ as usize * 3 / 10;
 
 /// How many of the box's own tones sound just now: what the microphone hears meanwhile is silence.
 #[derive(Default)]
@@ -74,6 +78,32 @@ impl DeviceEar {
             if barge_in.push(&frame) {
                 self.before = barge_in.into_kept();
                 return Ok(self);
+            }
+        }
+    }
+}
+
+impl DeviceEar {
+    /// Resolves when the phrase was said; what came right behind it comes first.
+    pub(super) async fn spot(mut self, spotter: &Spotter) -> Result<DeviceEar, VoiceError> {
+        let mut gate = Gate::default();
+        let count = spotter.count();
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = spotter.heard_after(count) => return Ok(self),
+                frame = self.capture.frame() => frame.map_err(audio_error)?,
+            };
+            let fed = gate.push(&frame);
+            if gate.is_open() {
+                self.before.clear();
+            } else {
+                self.before.extend(frame);
+                let surplus = self.before.len().saturating_sub(BEHIND_SAMPLES);
+                self.before.drain(..surplus);
+            }
+            if !fed.is_empty() {
+                spotter.feed(fed);
             }
         }
     }

@@ -13,7 +13,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use super::EngineError;
 use crate::limits::{COMMAND_OUTPUT_BYTES_MAX, COMMAND_STDERR_BYTES_MAX};
@@ -252,6 +252,21 @@ impl Drop for Running {
             // SAFETY: the child has not been waited for, so its group's number is still its own.
             unsafe { libc::kill(-self.group, libc::SIGKILL) };
         }
+    }
+}
+
+/// A program that is kept for long: its group is killed when dropped.
+pub struct Kept(Running);
+
+impl Kept {
+    pub fn spawn(argv: &[String]) -> Result<Kept, EngineError> {
+        Running::spawn(argv).map(Kept)
+    }
+
+    /// Its input and output, once; what it complains of is not read.
+    pub fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        self.0.child.stderr.take();
+        Some((self.0.child.stdin.take()?, self.0.child.stdout.take()?))
     }
 }
 
