@@ -2,7 +2,10 @@
 //!
 //! Prints `name value unit (gate …)` lines. The real program on the paced ALSA card, whose files
 //! are clocks: a position in them is a time. The providers are the strict double with fixed
-//! delays, taken out again where a row says so; what the double received carries its own time.
+//! delays, taken out again where a row says so; what the double received carries its own time. Its
+//! speech is made before the clock runs, and begins with a silence that is none of the box's.
+//!
+//! Start, size and requests are rows of `box`, search of `recall`, the long run is `make soak`.
 
 #[path = "../tests/support/alsa.rs"]
 mod alsa;
@@ -11,16 +14,24 @@ mod provider;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alsa::{Card, SPEECH, STUDIO};
-use provider::{CLAUDE_KEY, Fault, OPENAI_KEY, Provider, Reply, Route};
+use provider::{CLAUDE_KEY, Fault, OPENAI_KEY, Provider, Reply, Route, speech};
 use serde_json::{Value, json};
 use support::{Home, Running};
 
 const TURNS: usize = 20;
 const LOCAL_TURNS: usize = 10;
 const STOPS: usize = 20;
+const ANSWER: [&str; 3] = [
+    "This story is about a magpie.",
+    "It found a ring.",
+    "It kept it.",
+];
+/// What has to be heard of a voice before it counts as one.
+const VOICE: Duration = Duration::from_millis(200);
 const STT: Duration = Duration::from_millis(300);
 const LLM: Duration = Duration::from_millis(400);
 const TTS: Duration = Duration::from_millis(200);
@@ -35,7 +46,9 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let card = Card::new(folder.path(), SPEECH, STUDIO);
     with_providers(&card);
+    spoken_into(&card, folder.path());
     all_local(&card);
+    println!("power_on_to_ready_sound needs a board (goal 25 s)");
 }
 
 fn with_providers(card: &Card) {
@@ -48,6 +61,8 @@ fn with_providers(card: &Card) {
         .set("STT_BASE_URL", &provider.openai_url())
         .set("TTS_PROVIDER", "openai")
         .set("TTS_BASE_URL", &provider.openai_url())
+        .set("TTS_FORMAT", "wav")
+        .set("TTS_CACHE_MB", "0")
         .set("LLM_PROVIDER", "anthropic")
         .set("ANTHROPIC_BASE_URL", &provider.anthropic_url())
         .set("OPENAI_API_KEY", OPENAI_KEY)
@@ -57,13 +72,17 @@ fn with_providers(card: &Card) {
     let idle = idle_cost(&box_);
     let question = Question::say("tell me a story about a magpie");
 
+    let quiet = quiet_start(ANSWER[0]);
+    for sentence in ANSWER {
+        speech::speak(sentence, "wav");
+    }
+
     let mut rows = Rows::default();
     let mut resident = 0;
-    for number in 0..TURNS {
+    // The first one opens the connections and is not counted.
+    for number in 0..=TURNS {
         provider.hears(&format!("tell me story number {number}"));
-        provider.replies(Reply::text(&format!(
-            "Story number {number} is about a magpie. It found a ring. It kept it."
-        )));
+        provider.replies(Reply::text(&ANSWER.join(" ")));
         let turn = ask(&box_, card, &question);
         resident = resident.max(box_.resident_bytes());
         let stt = newest(&provider, Route::Transcriptions);
@@ -71,6 +90,10 @@ fn with_providers(card: &Card) {
         let Some(heard) = first_loud_after(card, tts) else {
             panic!("no answer was heard: {}", turn.told);
         };
+        if number == 0 {
+            continue;
+        }
+        let heard = heard.saturating_sub(quiet);
         let endpoint = turn.told["timing_ms"]["endpoint"].as_u64().expect("a time");
         let endpoint = Duration::from_millis(endpoint);
         rows.endpoint.push(endpoint.saturating_sub(SILENCE));
@@ -156,30 +179,84 @@ fn all_local(card: &Card) {
     );
 }
 
-/// From a tap on stop to the last loud sample at the speaker.
+/// From a tap on stop to the last sound at the speaker.
 fn barge_in(box_: &Running<'_>, card: &Card) {
-    let text = "one two three four five six seven eight nine ten. ".repeat(4);
     let mut silences = Vec::new();
     for _ in 0..STOPS {
-        let from = card.heard().len();
-        box_.post("/api/v1/device/say", &json!({"text": text}));
-        wait_for("the answer is heard", || {
-            let heard = card.heard();
-            heard[from.min(heard.len())..]
-                .iter()
-                .any(|sample| sample.unsigned_abs() > 10 * LOUD)
-        });
+        let from = begin_to_speak(box_, card);
         let tapped = alsa::monotonic();
         box_.post("/api/v1/device/stop", &json!({}));
         wait_for("the box is idle", || state(box_) == "idle");
-        // What is still on its way to the speaker has come after this.
-        std::thread::sleep(Duration::from_millis(400));
-        let heard = card.heard();
-        let last = heard.iter().rposition(|sample| sample.unsigned_abs() > 30);
-        let last = card.speaker_time_of(last.expect("it spoke") as u64);
-        silences.push(last.saturating_sub(tapped));
+        silences.push(last_sound(card, from).saturating_sub(tapped));
     }
-    print("stop_to_silence_p95", &mut silences, 0.95, "150 ms");
+    print("tap_to_silence_p95", &mut silences, 0.95, "150 ms");
+}
+
+/// From the first sound of a voice to the last one of the answer that it interrupts. The tone of
+/// listening is a silent one here.
+fn spoken_into(card: &Card, folder: &Path) {
+    let tones = folder.join("tones");
+    std::fs::create_dir(&tones).expect("a folder");
+    for tone in ["listen.wav", "done.wav", "error.wav"] {
+        let silence = speech::encode(&[0; 320], SPEECH.rate_hz, "wav");
+        std::fs::write(tones.join(tone), silence).expect("a tone");
+    }
+    let home = home(card)
+        .set("STT_PROVIDER", "pocketsphinx")
+        .set("TTS_PROVIDER", "flite")
+        .set("EARCON_DIR", &tones.display().to_string())
+        .set("AUDIO_AEC", "on");
+    let box_ = home.serve();
+    let spoken = alsa::speak("where is the spare key", "slt", SPEECH.rate_hz);
+    let first = spoken.iter().position(|s| s.unsigned_abs() > LOUD);
+    let spoken = &spoken[first.expect("flite speaks")..];
+    let mut silences = Vec::new();
+    for _ in 0..STOPS {
+        card.say(&[]);
+        let from = begin_to_speak(&box_, card);
+        // The ear has to be open and settled.
+        std::thread::sleep(Duration::from_secs(1));
+        let said = alsa::monotonic();
+        card.say(spoken);
+        wait_for("the box listens", || state(&box_) == "listening");
+        silences.push(last_sound(card, from).saturating_sub(said + VOICE));
+        box_.post("/api/v1/device/stop", &json!({}));
+        wait_for("the box is idle", || state(&box_) == "idle");
+    }
+    card.say(&[]);
+    let gate = "150 ms beyond 200 of voice";
+    print("voice_to_silence_p50", &mut silences, 0.5, "");
+    print("voice_to_silence_p95", &mut silences, 0.95, gate);
+}
+
+/// The speaker's frame from which on a long answer is heard.
+fn begin_to_speak(box_: &Running<'_>, card: &Card) -> usize {
+    let text = "one two three four five six seven eight nine ten. ".repeat(4);
+    let from = card.heard().len();
+    box_.post("/api/v1/device/say", &json!({"text": text}));
+    wait_for("the answer is heard", || {
+        let heard = card.heard_from(from);
+        heard.iter().any(|sample| sample.unsigned_abs() > 10 * LOUD)
+    });
+    from
+}
+
+fn last_sound(card: &Card, from: usize) -> Duration {
+    // What is still on its way to the speaker has come after this.
+    std::thread::sleep(Duration::from_millis(400));
+    let heard = card.heard_from(from);
+    let last = heard.iter().rposition(|sample| sample.unsigned_abs() > 30);
+    card.speaker_time_of((from + last.expect("it spoke")) as u64)
+}
+
+/// How long the double's speech is before it is loud.
+fn quiet_start(text: &str) -> Duration {
+    let bytes = speech::speak(text, "pcm");
+    let mut samples = bytes
+        .chunks_exact(2)
+        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    let loud = samples.position(|sample| sample.unsigned_abs() > LOUD);
+    Duration::from_secs_f64(loud.expect("flite speaks") as f64 / f64::from(speech::RATE_HZ))
 }
 
 /// Listening to silence until the box gives up, in per cent of a core.
@@ -270,9 +347,9 @@ fn on_card_clock(at: Instant) -> Duration {
 }
 
 fn first_loud_after(card: &Card, time: Duration) -> Option<Duration> {
-    let heard = card.heard();
-    let from = (card.speaker_frame_at(time) as usize).min(heard.len());
-    let loud = heard[from..]
+    let from = card.speaker_frame_at(time) as usize;
+    let loud = card
+        .heard_from(from)
         .iter()
         .position(|sample| sample.unsigned_abs() > LOUD)?;
     Some(card.speaker_time_of((from + loud) as u64))

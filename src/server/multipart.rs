@@ -201,12 +201,13 @@ impl Parser {
     }
 
     fn head(&mut self) -> Result<Event, MultipartError> {
+        if self.bytes.starts_with(b"\r\n") {
+            return Err(MultipartError::Head("it has no Content-Disposition"));
+        }
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let Some(end) = end.filter(|end| *end <= MULTIPART_HEAD_BYTES_MAX) else {
             return if end.is_some() || self.bytes.len() > MULTIPART_HEAD_BYTES_MAX + 4 {
                 Err(MultipartError::HeadTooLong)
-            } else if self.bytes.starts_with(b"\r\n") {
-                Err(MultipartError::Head("it has no Content-Disposition"))
             } else {
                 Ok(Event::NeedMore)
             };
@@ -265,12 +266,13 @@ impl Parser {
                 .take_while(|byte| matches!(byte, b' ' | b'\t'))
                 .count();
             let line_end = &behind[padding..];
-            if line_end.starts_with(b"\r\n") {
+            let is_padding = padding <= PADDING_BYTES_MAX;
+            if is_padding && line_end.starts_with(b"\r\n") {
                 let length = self.mark.len() + padding + 2;
                 return Found::Next { at, length };
             }
             let open = matches!(line_end, b"" | b"\r") || behind == b"-";
-            if open && padding <= PADDING_BYTES_MAX {
+            if open && is_padding {
                 return Found::Nothing { safe: at };
             }
             // A longer word that only begins like the boundary.

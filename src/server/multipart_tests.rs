@@ -210,3 +210,23 @@ proptest! {
         prop_assert_eq!(parse(&body, "b", step), parse(&body, "b", body.len()));
     }
 }
+
+/// Both once depended on where the network had cut the body.
+#[test]
+fn an_empty_head_and_too_much_padding_are_the_same_however_they_are_cut() {
+    let head = "Content-Disposition: form-data; name=\"a\"";
+    let padded = |spaces: usize| {
+        let padding = " ".repeat(spaces);
+        format!("--b\r\n{head}\r\n\r\nx\r\n--b{padding}\r\n{head}\r\n\r\ny\r\n--b--")
+    };
+    for step in [1, 3, 4_096] {
+        for body in ["--b\r\n\r\nx\r\n--b--", "--b\r\n\r\n\r\n"] {
+            let error = parse(body.as_bytes(), "b", step).unwrap_err();
+            let expected = MultipartError::Head("it has no Content-Disposition");
+            assert_eq!(error, expected, "{step}");
+        }
+        let parts = |spaces| parse(padded(spaces).as_bytes(), "b", step).map(|parts| parts.len());
+        assert_eq!(parts(64), Ok(2));
+        assert_eq!(parts(65), Ok(1), "it is no boundary, but data");
+    }
+}

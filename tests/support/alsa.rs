@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -113,9 +113,20 @@ impl Card {
 
     /// All frames that the speaker has got, first channel only.
     pub fn heard(&self) -> Vec<i16> {
-        let bytes = fs::read(self.folder.join("speaker.raw")).unwrap_or_default();
+        self.heard_from(0)
+    }
+
+    /// The same from a frame on, without reading what came before it.
+    pub fn heard_from(&self, frame: usize) -> Vec<i16> {
+        let frame_bytes = 2 * usize::from(self.speaker.channels);
+        let mut bytes = Vec::new();
+        if let Ok(mut file) = fs::File::open(self.folder.join("speaker.raw")) {
+            let at = SeekFrom::Start((frame * frame_bytes) as u64);
+            let read = file.seek(at).and_then(|_| file.read_to_end(&mut bytes));
+            read.expect("read what the speaker got");
+        }
         bytes
-            .chunks_exact(2 * usize::from(self.speaker.channels))
+            .chunks_exact(frame_bytes)
             .map(|frame| i16::from_le_bytes([frame[0], frame[1]]))
             .collect()
     }
