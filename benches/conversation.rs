@@ -94,10 +94,9 @@ fn with_providers(card: &Card) {
             continue;
         }
         let heard = heard.saturating_sub(quiet);
-        let endpoint = turn.told["timing_ms"]["endpoint"].as_u64().expect("a time");
-        let endpoint = Duration::from_millis(endpoint);
-        rows.endpoint.push(endpoint.saturating_sub(SILENCE));
         let ended = turn.speech_ended;
+        rows.endpoint
+            .push(turn.decided.saturating_sub(ended + SILENCE));
         rows.to_stt.push(stt.saturating_sub(ended + SILENCE));
         rows.to_speaker.push(heard.saturating_sub(tts + TTS));
         rows.whole.push(heard.saturating_sub(ended));
@@ -311,6 +310,8 @@ impl Question {
 struct Turn {
     /// On the card's clock, early by at most the card's period.
     speech_ended: Duration,
+    /// When the box listened no longer, late by at most a look at its state.
+    decided: Duration,
     told: Value,
 }
 
@@ -321,10 +322,13 @@ fn ask(box_: &Running<'_>, card: &Card, question: &Question) -> Turn {
         wait_for("the box listens", || state(box_) == "listening");
         let said = alsa::monotonic();
         card.say(&question.samples);
+        wait_for("the box has heard the end", || state(box_) != "listening");
+        let decided = alsa::monotonic();
         let told = turn.join().expect("the turn ends").json()["data"].clone();
         assert_eq!(told["result"], "answered", "{told}");
         Turn {
             speech_ended: said + question.speech,
+            decided,
             told,
         }
     })
