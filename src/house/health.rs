@@ -70,18 +70,33 @@ pub fn routes(router: &mut Router, parts: HealthParts) {
 
 /// The kernel's figures, asked for at most once a second.
 #[derive(Default)]
-struct Figures(Cell<Option<(MonoMillis, Process)>>);
+struct Figures(Cell<Option<(MonoMillis, Kernel)>>);
+
+#[derive(Clone, Copy)]
+struct Kernel {
+    process: Process,
+    database_bytes: Option<u64>,
+    disk_free: Option<u64>,
+    temperature: Option<f64>,
+}
 
 impl Figures {
-    fn of(&self, now: MonoMillis) -> Process {
-        if let Some((read, process)) = self.0.get()
+    fn of(&self, parts: &HealthParts) -> Kernel {
+        let now = parts.clock.mono();
+        if let Some((read, kernel)) = self.0.get()
             && now.since(read) < Duration::from_secs(1)
         {
-            return process;
+            return kernel;
         }
-        let process = Process::memory();
-        self.0.set(Some((now, process)));
-        process
+        let database = std::fs::metadata(parts.store.path());
+        let kernel = Kernel {
+            process: Process::memory(),
+            database_bytes: database.map(|meta| meta.len()).ok(),
+            disk_free: disk_free(&parts.data_dir),
+            temperature: temperature(),
+        };
+        self.0.set(Some((now, kernel)));
+        kernel
     }
 }
 
@@ -101,33 +116,29 @@ fn answer(
     } else {
         (StatusCode::OK, "healthy")
     };
-    let process = figures.of(parts.clock.mono());
+    let kernel = figures.of(parts);
     let mut details = Map::new();
     if request.caller.role != Role::Nobody {
         details = rooms.details;
-        details.insert("db".into(), database(parts.store.path(), can_write));
-        details.insert("disk_free".into(), json!(disk_free(&parts.data_dir)));
-        details.insert("temp_c".into(), json!(temperature()));
+        let database = json!({ "size": kernel.database_bytes, "ok": can_write });
+        details.insert("db".into(), database);
+        details.insert("disk_free".into(), json!(kernel.disk_free));
+        details.insert("temp_c".into(), json!(kernel.temperature));
     }
     let health = Health {
         status: word,
         timestamp: parts.clock.wall().rfc3339(),
         uptime: uptime(parts.clock.mono().since(began)),
         memory: Memory {
-            alloc: process.resident_bytes,
-            total_alloc: process.resident_peak_bytes,
-            sys: process.virtual_bytes,
+            alloc: kernel.process.resident_bytes,
+            total_alloc: kernel.process.resident_peak_bytes,
+            sys: kernel.process.virtual_bytes,
             num_gc: 0,
         },
         version: env!("CARGO_PKG_VERSION"),
         details,
     };
     Response::json(status, &health)
-}
-
-fn database(path: &Path, can_write: bool) -> Value {
-    let bytes = std::fs::metadata(path).map(|meta| meta.len()).ok();
-    json!({ "size": bytes, "ok": can_write })
 }
 
 /// Bytes that this user may still write; `None` when the system does not say.

@@ -53,10 +53,11 @@ const BYTES_FALL_MIN: usize = 1024 * 1024;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Trimmer {
-    pub fn turn(&mut self, clock: &Clock, connections: usize) {
+    /// `peak` is the most connections since the last turn: a crowd may come and go between two.
+    pub fn turn(&mut self, clock: &Clock, peak: usize, connections: usize) {
         let now = clock.mono();
+        self.peak_connections = self.peak_connections.max(peak);
         if now.since(self.looked_at) < LOOK_INTERVAL {
-            self.peak_connections = self.peak_connections.max(connections);
             return;
         }
         self.looked_at = now;
@@ -110,6 +111,17 @@ fn trim() {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::UnixMillis;
+
+    #[test]
+    fn a_crowd_that_came_and_went_between_two_turns_is_noticed() {
+        let clock = Clock::manual(UnixMillis(0));
+        let mut trimmer = Trimmer::default();
+        clock.advance(Duration::from_secs(40));
+        trimmer.turn(&clock, 400, 1);
+        assert_eq!(trimmer.peak_connections, 1, "the trim began the count anew");
+        assert_eq!(trimmer.trimmed_at, clock.mono());
+    }
 
     #[test]
     fn a_trim_waits_for_a_fall_for_its_interval_and_for_the_voice_turn() {

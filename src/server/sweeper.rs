@@ -21,10 +21,11 @@ pub(super) async fn run(shared: Rc<Shared>) {
         beat_streams(&shared.table);
         shared.table.forget_addresses();
         super::websocket::sweep(shared.clock.mono());
-        shared
-            .trimmer
-            .borrow_mut()
-            .turn(&shared.clock, shared.table.open());
+        shared.trimmer.borrow_mut().turn(
+            &shared.clock,
+            shared.table.take_peak(),
+            shared.table.open(),
+        );
         if turn.is_multiple_of(60) {
             shared.refresh_addresses();
         }

@@ -25,6 +25,8 @@ pub struct Table {
     slots: RefCell<Vec<Option<Rc<Connection>>>>,
     free: RefCell<Vec<usize>>,
     phases: [Cell<usize>; Phase::COUNT],
+    /// Most that were open at once since [`Table::take_peak`].
+    peak: Cell<usize>,
     upgraded_tls: Cell<usize>,
     addresses: RefCell<HashMap<IpAddr, AddressCount>>,
     pub(super) streams: RefCell<Vec<ServedStream>>,
@@ -77,6 +79,7 @@ impl Table {
             slots: RefCell::default(),
             free: RefCell::default(),
             phases: Default::default(),
+            peak: Cell::new(0),
             upgraded_tls: Cell::new(0),
             addresses: RefCell::default(),
             streams: RefCell::default(),
@@ -129,6 +132,7 @@ impl Table {
         self.slots.borrow_mut()[index] = Some(connection.clone());
         connection.slot().set(Some(index));
         self.count(phase, 1);
+        self.peak.set(self.peak.get().max(self.open()));
         if let Some(count) = self.addresses.borrow_mut().get_mut(&address) {
             count.connections += 1;
         }
@@ -261,6 +265,11 @@ impl Table {
     /// All that is open, of any kind.
     pub fn open(&self) -> usize {
         self.phases.iter().map(Cell::get).sum()
+    }
+
+    /// The most that were open at once since the last call.
+    pub(super) fn take_peak(&self) -> usize {
+        self.peak.replace(self.open())
     }
 
     pub fn phase(&self, phase: Phase) -> usize {

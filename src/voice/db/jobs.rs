@@ -228,11 +228,19 @@ pub fn delete_stt(connection: &Connection, id: &str) -> Result<(), VoiceError> {
 }
 
 pub fn health(connection: &Connection) -> Result<QueueHealth, VoiceError> {
-    Ok(QueueHealth {
-        pending: total(connection, "queued")? + total(connection, "running")?,
-        failed: total(connection, "failed")?,
-        bytes: total(connection, "sound_waiting")?,
-    })
+    let mut health = QueueHealth::default();
+    let mut totals = connection.prepare_cached("SELECT name, value FROM queue_totals")?;
+    let mut rows = totals.query([])?;
+    while let Some(row) = rows.next()? {
+        let value = row.get::<_, i64>(1)?.max(0) as u64;
+        match row.get_ref(0)?.as_str().unwrap_or_default() {
+            "queued" | "running" => health.pending += value,
+            "failed" => health.failed += value,
+            "sound_waiting" => health.bytes += value,
+            _ => {}
+        }
+    }
+    Ok(health)
 }
 
 pub fn total(connection: &Connection, name: &str) -> Result<u64, VoiceError> {
