@@ -3,17 +3,18 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::Command;
 
 use magpie::audio::wav;
 
-use crate::rig::{home, memories, queue, send, until};
+use crate::rig::{home, memories, queue, raw, send, until};
 
 const RATE: usize = 16_000;
 
 /// Sound whose minutes tell their number, with a second of silence before each.
-fn hour() -> Vec<u8> {
-    let mut samples = Vec::with_capacity(3_600 * RATE);
-    for minute in 0..60_i16 {
+fn minutes(count: i16) -> Vec<u8> {
+    let mut samples = Vec::with_capacity(count as usize * 60 * RATE);
+    for minute in 0..count {
         samples.extend(std::iter::repeat_n(0_i16, RATE));
         samples.extend(std::iter::repeat_n(1_001 + minute, 59 * RATE));
     }
@@ -30,7 +31,7 @@ fn an_hour_is_understood_in_pieces_in_order_through_kills_between_and_in_them() 
     let home = home().set("MAX_UPLOAD_SIZE", "200MB");
     home.write("slow", "0.4");
     let running = home.serve();
-    let sound = hour();
+    let sound = minutes(60);
     let (status, answer) = send(&running, "mode=note&client_id=hour", &sound);
     assert_eq!(status, 202, "{answer}");
     drop(sound);
@@ -93,4 +94,37 @@ fn an_upload_that_breaks_off_leaves_nothing_and_comes_whole_the_next_time() {
     let (status, answer) = send(&running, "mode=note&client_id=x", &sound);
     assert_eq!(status, 200, "{answer}");
     assert_eq!(memories(&running), ["number 9"]);
+}
+
+#[test]
+fn a_long_memo_that_is_compressed_is_understood_in_pieces_through_a_kill() {
+    let home = home();
+    home.write("slow", "0.4");
+    fs::write(home.path("memo.wav"), minutes(25)).unwrap();
+    let packed = Command::new("sox")
+        .args(["memo.wav", "memo.flac"])
+        .current_dir(home.path(""))
+        .status()
+        .expect("run sox (apt install sox)");
+    assert!(packed.success());
+    let sound = fs::read(home.path("memo.flac")).unwrap();
+    let running = home.serve();
+    let (status, answer) = send(&running, "mode=note&client_id=packed", &sound);
+    assert_eq!(status, 202, "{answer}");
+    let calls = || home.read("calls").lines().count();
+    until("a piece is under way", || calls() >= 2);
+    running.kill();
+    let running = home.serve();
+    until("the memo is stored", || !memories(&running).is_empty());
+    let heard = numbers(&memories(&running).remove(0));
+    println!("25 minutes of FLAC ({} bytes): {heard:?}", sound.len());
+    assert_eq!(heard.first(), Some(&1));
+    assert!(heard.is_sorted() && heard.len() == 3, "{heard:?}");
+    assert!(calls() <= heard.len() + 1, "{}", calls());
+    until("nothing waits", || queue(&running)["pending"] == 0);
+    let id = answer["data"]["recording_id"].as_str().unwrap();
+    let (_, _, kept) = raw(&running, "GET", &format!("/api/v1/audio/{id}"), "", b"");
+    assert_eq!(kept, sound, "the sound is kept as it came");
+    let files = fs::read_dir(home.path("data/recordings")).unwrap().count();
+    assert_eq!(files, 1, "nothing is left of the work");
 }

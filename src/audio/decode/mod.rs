@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use format::SoundFormat;
 pub use stream::Decoder;
-pub use whole::speech_of;
+pub use whole::{Sink, speech_of, speech_to};
 
 pub use super::wav::Sound;
 use super::wav::WavError;

@@ -1,6 +1,6 @@
 //! A whole file into speech, on the thread that calls.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -12,6 +12,26 @@ use super::{DecodeError, SoundFormat};
 use crate::audio::resample::{Resampler, resample};
 use crate::audio::{SPEECH_RATE_HZ, wav};
 
+/// Where decoded speech goes, in the order of the sound.
+pub trait Sink {
+    /// `Err` ends the work.
+    fn take(&mut self, samples: &[i16]) -> io::Result<()>;
+    /// What was taken so far counts for nothing: the sound is read once more from its beginning.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl Sink for Vec<i16> {
+    fn take(&mut self, samples: &[i16]) -> io::Result<()> {
+        self.extend_from_slice(samples);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
 /// Mono samples at the speech rate, of at most `max`. `claimed` is what the sender calls it.
 /// Blocks and computes: call it off the loop.
 pub fn speech_of(
@@ -19,39 +39,71 @@ pub fn speech_of(
     claimed: Option<SoundFormat>,
     max: Duration,
 ) -> Result<Vec<i16>, DecodeError> {
-    let format = SoundFormat::found(bytes, claimed)?;
-    match format {
-        SoundFormat::Wav => wav::decode_speech(bytes, max).map_err(DecodeError::of_wav),
-        SoundFormat::Pcm => pcm(bytes, max),
-        _ => {
-            let decoded = catch_unwind(AssertUnwindSafe(|| decode(bytes, format, max)));
-            decoded.unwrap_or_else(|_| Err(DecodeError::broken(format, "the decoder gave up")))
-        }
-    }
+    let mut speech = Vec::new();
+    speech_to(bytes, claimed, max, &mut speech)?;
+    Ok(speech)
 }
 
-fn decode(bytes: &[u8], format: SoundFormat, max: Duration) -> Result<Vec<i16>, DecodeError> {
+/// The same into a sink, so that hours need no memory; WAV and PCM are short or not in need of it.
+pub fn speech_to(
+    bytes: &[u8],
+    claimed: Option<SoundFormat>,
+    max: Duration,
+    sink: &mut dyn Sink,
+) -> Result<(), DecodeError> {
+    let format = SoundFormat::found(bytes, claimed)?;
+    let whole = match format {
+        SoundFormat::Wav => wav::decode_speech(bytes, max).map_err(DecodeError::of_wav)?,
+        SoundFormat::Pcm => pcm(bytes, max)?,
+        _ => {
+            let decode = AssertUnwindSafe(|| decode(bytes, format, max, sink));
+            let decoded = catch_unwind(decode);
+            return decoded
+                .unwrap_or_else(|_| Err(DecodeError::broken(format, "the decoder gave up")));
+        }
+    };
+    sink.take(&whole)
+        .map_err(|error| DecodeError::broken(format, error))
+}
+
+fn decode(
+    bytes: &[u8],
+    format: SoundFormat,
+    max: Duration,
+    sink: &mut dyn Sink,
+) -> Result<(), DecodeError> {
     let tag_bytes = id3_bytes(bytes).unwrap_or_default();
     let bytes = bytes.get(tag_bytes..).unwrap_or_default();
     let open = |source| Reader::open(format, source, SPEECH_RATE_HZ, max);
-    let in_order = || open(Box::new(ReadOnlySource::new(Cursor::new(bytes)))).and_then(speech);
+    let in_order = || open(Box::new(ReadOnlySource::new(Cursor::new(bytes))));
     if format != SoundFormat::Mp4 {
-        return in_order();
+        return speech(format, in_order()?, sink);
     }
     // Its table of contents may stand at the end. A file that is cut short is not found whole so,
     // but what is there can be read in order.
-    match open(Box::new(Cursor::new(bytes))).and_then(speech) {
-        Err(error @ DecodeError::Broken { .. }) => in_order().map_err(|_| error),
+    let found = open(Box::new(Cursor::new(bytes)));
+    match found.and_then(|reader| speech(format, reader, sink)) {
+        Err(error @ DecodeError::Broken { .. }) => {
+            let again = sink.restart();
+            again.map_err(|error| DecodeError::broken(format, error))?;
+            let read = in_order().and_then(|reader| speech(format, reader, sink));
+            read.map_err(|_| error)
+        }
         other => other,
     }
 }
 
-fn speech(mut reader: Reader<'_>) -> Result<Vec<i16>, DecodeError> {
-    let mut speech = Vec::new();
+fn speech(
+    format: SoundFormat,
+    mut reader: Reader<'_>,
+    sink: &mut dyn Sink,
+) -> Result<(), DecodeError> {
+    let ended = |error| DecodeError::broken(format, error);
     let mut resampler: Option<(u32, Resampler)> = None;
+    let mut speech = Vec::new();
     while let Some(sound) = reader.next()? {
         if sound.rate_hz == SPEECH_RATE_HZ && resampler.is_none() {
-            speech.extend_from_slice(&sound.samples);
+            sink.take(&sound.samples).map_err(ended)?;
             continue;
         }
         match &mut resampler {
@@ -67,11 +119,13 @@ fn speech(mut reader: Reader<'_>) -> Result<Vec<i16>, DecodeError> {
                 *other = Some((sound.rate_hz, fresh));
             }
         }
+        sink.take(&speech).map_err(ended)?;
+        speech.clear();
     }
     if let Some((_, resampler)) = &mut resampler {
         resampler.finish(&mut speech);
     }
-    Ok(speech)
+    sink.take(&speech).map_err(ended)
 }
 
 fn pcm(bytes: &[u8], max: Duration) -> Result<Vec<i16>, DecodeError> {

@@ -162,6 +162,18 @@ pub fn measured(
     Ok(())
 }
 
+pub fn set_length(
+    connection: &Connection,
+    id: &str,
+    duration_ms: u64,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached("UPDATE recordings SET duration_ms = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute(params![id, duration_ms as i64, now.0])?;
+    Ok(())
+}
+
 pub fn set_state(
     connection: &Connection,
     id: &str,

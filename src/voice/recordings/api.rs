@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::late::load;
+use super::late::{LoadError, load};
 use super::upload::{self, Speak, Wish};
 use super::{Kept, Mode, Recital, Recorded, State, stt_job};
 use crate::clock::MonoMillis;
@@ -217,14 +217,18 @@ async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Sound>, HttpErro
             return Ok(None);
         }
     }
-    let sound = load(&kept.format, path)
-        .await
-        .map_err(|error| match error {
-            super::late::LoadError::Unreadable(why) => {
-                HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_AUDIO", why)
-            }
-            super::late::LoadError::Busy(why) => HttpError::busy(why, 1),
-        })?;
+    let sound = match load(&kept.format, path).await {
+        Ok(sound) => sound,
+        Err(LoadError::TooLong(_)) if kept.format != "wav" => return Ok(None),
+        Err(LoadError::Unreadable(why) | LoadError::TooLong(why)) => {
+            return Err(HttpError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_AUDIO",
+                why,
+            ));
+        }
+        Err(LoadError::Busy(why)) => return Err(HttpError::busy(why, 1)),
+    };
     kept.duration_ms = Some(sound.duration().as_millis() as u64);
     Ok(Some(sound))
 }

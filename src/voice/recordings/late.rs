@@ -8,8 +8,9 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::pieces::{cuts_of_file, read_piece};
+use super::unpack::unpack;
 use super::{Mode, Recorded, State};
-use crate::audio::decode::SoundFormat;
+use crate::audio::decode::{DecodeError as SoundError, SoundFormat};
 use crate::limits::{LISTEN_MAX, MEMORY_BYTES_MAX, PIECE_MAX};
 use crate::store::StoreError;
 use crate::voice::db;
@@ -82,7 +83,7 @@ impl LateStt {
     async fn transcribe(&self, job: &Job) -> Result<Outcome, Stop> {
         let recordings = &self.0.recordings;
         let recorded = recordings.get(&job.subject)?;
-        let recorded = recorded.ok_or_else(|| failed("the recording is gone"))?;
+        let mut recorded = recorded.ok_or_else(|| failed("the recording is gone"))?;
         if recorded.state == State::Done {
             return Ok(Outcome::Done);
         }
@@ -90,16 +91,37 @@ impl LateStt {
             return Err(failed("the sound of the recording was removed"));
         };
         let path = recordings.path_of(file);
-        let text = match is_long(&recorded) {
-            true => self.in_pieces(job, &recorded, path).await?,
-            false => {
-                let sound = load(&recorded.format, path).await?;
-                self.understand(sound, &recorded).await?
-            }
+        let text = match (is_long(&recorded), recorded.format.as_str()) {
+            (true, "wav") => self.in_pieces(job, &recorded, path).await?,
+            (true, _) => self.unpacked(job, &mut recorded, path).await?,
+            (false, format) => match load(format, path.clone()).await {
+                Ok(sound) => self.understand(sound, &recorded).await?,
+                Err(LoadError::TooLong(_)) => self.unpacked(job, &mut recorded, path).await?,
+                Err(error) => return Err(error.into()),
+            },
         };
         self.store(&recorded, text).await?;
         self.0.recordings.after_use(&recorded.id).await?;
         Ok(Outcome::Done)
+    }
+
+    /// Compressed sound that is too long for memory. How long it is nobody knew before.
+    async fn unpacked(
+        &self,
+        job: &Job,
+        recorded: &mut Recorded,
+        path: PathBuf,
+    ) -> Result<String, Stop> {
+        let unpacked = unpack(path, &recorded.format).await?;
+        let duration_ms = unpacked.duration.as_millis() as u64;
+        recorded.duration_ms = Some(duration_ms);
+        let (id, now) = (recorded.id.clone(), self.0.clock.wall());
+        let store = self.0.recordings.database();
+        store
+            .write(move |connection| db::recordings::set_length(connection, &id, duration_ms, now))
+            .await
+            .map_err(|error: VoiceError| Stop::from(error))?;
+        self.in_pieces(job, recorded, unpacked.path.clone()).await
     }
 
     async fn understand(&self, sound: Sound, recorded: &Recorded) -> Result<String, Stop> {
@@ -286,21 +308,22 @@ fn reply_job(recording: &str) -> NewJob {
 }
 
 fn is_long(recorded: &Recorded) -> bool {
-    let is_ours = recorded.format == "wav";
-    is_ours && recorded.duration_ms.unwrap_or(0) > PIECE_MAX.as_millis() as u64
+    recorded.duration_ms.unwrap_or(0) > PIECE_MAX.as_millis() as u64
 }
 
 /// Why a file gives no sound.
 pub(super) enum LoadError {
     /// It never will.
     Unreadable(String),
+    /// It has to be understood in pieces.
+    TooLong(String),
     Busy(String),
 }
 
 impl From<LoadError> for Stop {
     fn from(error: LoadError) -> Stop {
         Stop(match error {
-            LoadError::Unreadable(why) => Outcome::Failed(why),
+            LoadError::Unreadable(why) | LoadError::TooLong(why) => Outcome::Failed(why),
             LoadError::Busy(why) => later(why),
         })
     }
@@ -314,6 +337,7 @@ pub(super) async fn load(format: &str, path: PathBuf) -> Result<Sound, LoadError
         .map(|mut decoded| decoded.sound())
         .map_err(|error| match error {
             DecodeError::Busy => LoadError::Busy(error.to_string()),
+            DecodeError::Sound(SoundError::TooLong { .. }) => LoadError::TooLong(error.to_string()),
             error => LoadError::Unreadable(format!("{error} (format {format})")),
         })
 }

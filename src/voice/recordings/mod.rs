@@ -30,6 +30,7 @@ mod pieces;
 pub mod repair;
 mod spoken;
 mod tape;
+mod unpack;
 mod upload;
 pub mod writer;
 
