@@ -20,6 +20,7 @@ use crate::audio::{Audio, AudioOptions};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::{Config, Setting};
+use crate::happy::{self, Happy, HappyParts, Registration};
 use crate::house::backup::{self, restore};
 use crate::house::docs;
 use crate::house::health::{self, HealthParts, RoomHealth};
@@ -172,11 +173,13 @@ impl App {
                 rooms: rooms_health(&voice),
             },
         );
-        docs::serve(
-            &mut router,
-            voice::docs::DOCS.to_vec(),
-            voice::docs::SHAPES.to_vec(),
-        );
+        let mut papers = voice::docs::DOCS.to_vec();
+        if let Some(happy) = start_happy(config, &store, &clock)? {
+            happy.routes(&mut router);
+            papers.extend(happy::docs::DOCS);
+        }
+        let shapes = [voice::docs::SHAPES, happy::docs::SHAPES].concat();
+        docs::serve(&mut router, papers, shapes);
         let gate = Rc::new(Gate::new(identity.clone()));
         let server = Server::bind(options, router, gate).map_err(StartError::Listen)?;
         house.answers_on(
@@ -480,6 +483,24 @@ pub fn outbound(config: &Config, metrics: &Registry) -> Result<Outbound, StartEr
         extra_authorities,
     };
     Outbound::new(options, metrics).map_err(|error| wrong("EXTRA_CA_FILE")(error.to_string()))
+}
+
+/// The Happy sync room, where the owner wants it.
+fn start_happy(config: &Config, store: &Store, clock: &Clock) -> Result<Option<Happy>, StartError> {
+    let registration = match config.word("HAPPY_REGISTRATION") {
+        "open" => Registration::Open,
+        "invite" => Registration::Invite,
+        "closed" => Registration::Closed,
+        _ => return Ok(None),
+    };
+    let data_dir = config.data_dir();
+    Ok(Some(Happy::start(HappyParts {
+        store: store.clone(),
+        clock: clock.clone(),
+        registration,
+        token_seed: settings::derived_key(&data_dir, "happy tokens")
+            .map_err(|error| folder_error(&data_dir, error))?,
+    })))
 }
 
 fn auth_mode(config: &Config) -> AuthMode {

@@ -21,6 +21,7 @@ pub mod store;
 pub mod server;
 
 // floor 2: the rooms, which never import each other
+pub mod happy;
 pub mod house;
 pub mod voice;
 

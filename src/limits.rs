@@ -526,3 +526,17 @@ pub const WAKE_WRITE_MAX: Duration = Duration::from_secs(5);
 /// One that ended is started again after this, doubling.
 pub const WAKE_RESTART_FIRST: Duration = Duration::from_millis(500);
 pub const WAKE_RESTART_MAX: Duration = Duration::from_secs(300);
+
+// Happy sync.
+pub const HAPPY_ACCOUNTS_MAX: usize = 1_000;
+/// Requests to be let in, waiting and answered together.
+pub const HAPPY_PAIRINGS_MAX: usize = 1_000;
+/// A request that nobody answers ends.
+pub const HAPPY_PAIRING_PENDING: Duration = Duration::from_secs(3_600);
+/// An answer waits this long for whoever asked.
+pub const HAPPY_PAIRING_ANSWERED: Duration = Duration::from_secs(7 * 86_400);
+/// From one address, without a token. Who waits to be let in asks once a second.
+pub const HAPPY_STRANGER_CALLS_PER_MINUTE: u32 = 300;
+pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
+pub const HAPPY_INVITES_MAX: usize = 16;
+pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);

@@ -27,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // floor 2: everything below, no other room
     ("voice", ROOM),
     ("house", ROOM),
+    ("happy", ROOM),
 ];
 
 const ROOM: &[&str] = &[

@@ -41,6 +41,10 @@ pub const STEPS: &[Step] = &[
         name: "0006_memory",
         sql: include_str!("sql/0006_memory.sql"),
     },
+    Step {
+        name: "0007_happy",
+        sql: include_str!("sql/0007_happy.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

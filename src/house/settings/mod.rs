@@ -21,7 +21,7 @@ pub(super) mod api;
 mod db;
 mod seal;
 
-pub use seal::{BoxKey, KEY_FILE};
+pub use seal::{BoxKey, KEY_FILE, derived_key};
 
 /// Clones share the settings.
 #[derive(Clone)]

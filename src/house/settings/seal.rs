@@ -13,6 +13,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 
 /// Name of the key's file in the data folder.
 pub const KEY_FILE: &str = "box.key";
@@ -72,6 +73,14 @@ impl BoxKey {
             .ok()?;
         String::from_utf8(opened.to_vec()).ok()
     }
+}
+
+/// A key of its own for `purpose`, by HMAC-SHA256 of the box's key, which is made if need be.
+pub fn derived_key(data_dir: &Path, purpose: &str) -> io::Result<[u8; KEY_BYTES]> {
+    BoxKey::of(data_dir)?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &read(&data_dir.join(KEY_FILE))?);
+    let tag = hmac::sign(&key, purpose.as_bytes());
+    tag.as_ref().try_into().map_err(io::Error::other)
 }
 
 fn read(path: &Path) -> io::Result<[u8; KEY_BYTES]> {

@@ -1,0 +1,35 @@
+//! Accounts: a public key each.
+
+use crate::clock::UnixMillis;
+use crate::limits;
+use crate::store::{Connection, OptionalExtension, StoreError, params};
+
+pub fn is_known(db: &Connection, id: &str) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM happy_accounts WHERE id = ?1")?
+        .exists([id])?)
+}
+
+/// The account of a key, as lower-case hex.
+pub fn of_key(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT id FROM happy_accounts WHERE public_key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?)
+}
+
+/// The account of the key, made where there is none; `None` when the box has as many as it may.
+pub fn make(
+    db: &Connection,
+    id: &str,
+    key: &str,
+    now: UnixMillis,
+) -> Result<Option<String>, StoreError> {
+    db.prepare_cached(
+        "INSERT INTO happy_accounts (id, public_key, created_at, updated_at)
+         SELECT ?1, ?2, ?3, ?3 WHERE (SELECT count(*) FROM happy_accounts) < ?4
+         ON CONFLICT (public_key) DO NOTHING",
+    )?
+    .execute(params![id, key, now.0, limits::HAPPY_ACCOUNTS_MAX as i64])?;
+    of_key(db, key)
+}

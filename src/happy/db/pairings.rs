@@ -1,0 +1,115 @@
+//! Requests to be let in, and the answers to them.
+
+use crate::clock::UnixMillis;
+use crate::limits;
+use crate::store::{Connection, Row, StoreError, params};
+
+/// Who asks: a terminal, or another device of the account's person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Terminal,
+    Account,
+}
+
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Kind::Terminal => "terminal",
+            Kind::Account => "account",
+        }
+    }
+}
+
+pub struct Pairing {
+    pub id: String,
+    pub supports_v2: bool,
+    /// Ciphertext for the requester, and the account that gave it.
+    pub answer: Option<(String, String)>,
+}
+
+/// One request of this key that has not expired.
+pub fn get(
+    db: &Connection,
+    kind: Kind,
+    key: &str,
+    now: UnixMillis,
+) -> Result<Option<Pairing>, StoreError> {
+    db.prepare_cached(
+        "SELECT id, supports_v2, response, account_id FROM happy_pairings
+             WHERE kind = ?1 AND public_key = ?2
+               AND coalesce(answered_at + ?5, created_at + ?4) > ?3",
+    )?
+    .query_and_then(
+        params![kind.word(), key, now.0, pending_ms(), answered_ms()],
+        pairing,
+    )?
+    .next()
+    .transpose()
+}
+
+/// Makes the request unless it is there; removes those that have expired. `None` when as many
+/// wait as may.
+pub fn ask(
+    db: &Connection,
+    kind: Kind,
+    key: &str,
+    id: &str,
+    supports_v2: bool,
+    now: UnixMillis,
+) -> Result<Option<Pairing>, StoreError> {
+    db.prepare_cached(
+        "DELETE FROM happy_pairings WHERE coalesce(answered_at + ?3, created_at + ?2) <= ?1",
+    )?
+    .execute(params![now.0, pending_ms(), answered_ms()])?;
+    db.prepare_cached(
+        "INSERT INTO happy_pairings (kind, public_key, id, supports_v2, created_at)
+         SELECT ?1, ?2, ?3, ?4, ?5 WHERE (SELECT count(*) FROM happy_pairings) < ?6
+         ON CONFLICT (kind, public_key) DO NOTHING",
+    )?
+    .execute(params![
+        kind.word(),
+        key,
+        id,
+        supports_v2,
+        now.0,
+        limits::HAPPY_PAIRINGS_MAX as i64
+    ])?;
+    get(db, kind, key, now)
+}
+
+/// The first answer stays. Whether there is such a request.
+pub fn answer(
+    db: &Connection,
+    kind: Kind,
+    key: &str,
+    response: &str,
+    account: &str,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
+    if get(db, kind, key, now)?.is_none() {
+        return Ok(false);
+    }
+    db.prepare_cached(
+        "UPDATE happy_pairings SET response = ?3, account_id = ?4, answered_at = ?5
+         WHERE kind = ?1 AND public_key = ?2 AND response IS NULL",
+    )?
+    .execute(params![kind.word(), key, response, account, now.0])?;
+    Ok(true)
+}
+
+fn pending_ms() -> i64 {
+    limits::HAPPY_PAIRING_PENDING.as_millis() as i64
+}
+
+fn answered_ms() -> i64 {
+    limits::HAPPY_PAIRING_ANSWERED.as_millis() as i64
+}
+
+fn pairing(row: &Row) -> Result<Pairing, StoreError> {
+    let (response, account): (Option<String>, Option<String>) = (row.get(2)?, row.get(3)?);
+    Ok(Pairing {
+        id: row.get(0)?,
+        supports_v2: row.get(1)?,
+        answer: response.zip(account),
+    })
+}

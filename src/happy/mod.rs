@@ -1,0 +1,78 @@
+//! Happy sync: the server that end-to-end encrypted Claude Code clients talk to.
+//!
+//! Owns accounts, which are Ed25519 keys, and what they sync; all of it is ciphertext that this
+//! room stores and hands on unread. It speaks the wire contract of the original server, so its
+//! routes are open to the door and check tokens of their own. Never: lets a key in that the
+//! registration mode does not, or tells one account of another.
+
+use std::rc::Rc;
+
+use crate::clock::Clock;
+use crate::limits;
+use crate::server::{Access, Method, RateLimiter, Router};
+use crate::store::Store;
+
+mod answer;
+mod auth;
+mod db;
+pub mod docs;
+mod id;
+mod pairing;
+mod registration;
+mod token;
+
+pub use registration::Registration;
+
+use registration::Invites;
+use token::Tokens;
+
+/// What the wiring hands to the room.
+pub struct HappyParts {
+    pub store: Store,
+    pub clock: Clock,
+    pub registration: Registration,
+    /// Tokens are signed with it: the same over restarts, and nobody else's.
+    pub token_seed: [u8; 32],
+}
+
+/// Clones share the room.
+#[derive(Clone)]
+pub struct Happy(Rc<Room>);
+
+struct Room {
+    store: Store,
+    clock: Clock,
+    registration: Registration,
+    invites: Invites,
+    tokens: Tokens,
+    /// Calls without a token, by address: they cost a signature or a row.
+    strangers: RateLimiter,
+}
+
+impl Happy {
+    pub fn start(parts: HappyParts) -> Happy {
+        Happy(Rc::new(Room {
+            tokens: Tokens::new(&parts.token_seed),
+            strangers: RateLimiter::new(
+                parts.clock.clone(),
+                limits::HAPPY_STRANGER_CALLS_PER_MINUTE,
+            ),
+            invites: Invites::default(),
+            store: parts.store,
+            clock: parts.clock,
+            registration: parts.registration,
+        }))
+    }
+
+    pub fn routes(&self, router: &mut Router) {
+        router.errors_of("/v1/", answer::error_shape);
+        auth::routes(router, self);
+        pairing::routes(router, self);
+        let happy = self.clone();
+        let invite = move |_| {
+            let happy = happy.clone();
+            async move { registration::invite(&happy.0.invites, happy.0.clock.mono()) }
+        };
+        router.route(Method::POST, "/api/v1/happy/invites", Access::Admin, invite);
+    }
+}

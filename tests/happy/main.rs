@@ -1,0 +1,8 @@
+//! The Happy sync room of the real program, spoken to as its clients speak.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod pairing;
+mod phone;
+mod sign_in;
