@@ -37,6 +37,9 @@ pub enum Repair {
 
 /// From the first bytes of a file of `file_bytes` in all. Pure; never panics.
 pub fn repair_of(start: &[u8], file_bytes: u64) -> Repair {
+    if is_foreign_wav(start) {
+        return Repair::Whole;
+    }
     if file_bytes < wav::HEADER_BYTES as u64 + 2 {
         return Repair::Empty;
     }
@@ -96,11 +99,7 @@ fn repair_file(folder: &Path, name: &str) -> io::Result<Option<Found>> {
     if kind == "wav" {
         let mut start = [0; wav::HEADER_BYTES];
         let length = read_up_to(&mut file, &mut start)?;
-        let repair = match is_foreign_wav(&start[..length]) {
-            true => Repair::Whole,
-            false => repair_of(&start[..length], about.len()),
-        };
-        match repair {
+        match repair_of(&start[..length], about.len()) {
             Repair::Whole => {}
             Repair::Empty => {
                 fs::remove_file(&path)?;
@@ -128,7 +127,7 @@ fn repair_file(folder: &Path, name: &str) -> io::Result<Option<Found>> {
 /// A WAV that somebody sent: it came whole or not at all, and its header is its own.
 fn is_foreign_wav(start: &[u8]) -> bool {
     let ours = wav::header(0, SPEECH_RATE_HZ);
-    start.len() == ours.len()
+    start.len() >= ours.len()
         && matches!(&start[..4], b"RIFF" | b"RF64")
         && &start[8..12] == b"WAVE"
         && start[12..40] != ours[12..40]
@@ -204,6 +203,14 @@ mod tests {
         let sound = wav::decode(&fs::read(&path).unwrap(), Duration::from_secs(60)).unwrap();
         assert_eq!(sound.samples.len(), 800);
         assert_eq!(sound.samples[799], 799 * 3);
+    }
+
+    /// By the fuzzer: a whole header of another rate was written over.
+    #[test]
+    fn a_wav_of_another_rate_is_left_as_it_is() {
+        let header = wav::header(1_000, 4_096_000);
+        assert_eq!(repair_of(&header, 1_044), Repair::Whole);
+        assert_eq!(repair_of(&header, 32_054), Repair::Whole);
     }
 
     #[test]
