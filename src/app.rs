@@ -174,11 +174,12 @@ impl App {
             },
         );
         let mut papers = voice::docs::DOCS.to_vec();
+        let mut shapes = voice::docs::SHAPES.to_vec();
         if let Some(happy) = start_happy(config, &store, &clock)? {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);
+            shapes.extend(happy::docs::SHAPES);
         }
-        let shapes = [voice::docs::SHAPES, happy::docs::SHAPES].concat();
         docs::serve(&mut router, papers, shapes);
         let gate = Rc::new(Gate::new(identity.clone()));
         let server = Server::bind(options, router, gate).map_err(StartError::Listen)?;
