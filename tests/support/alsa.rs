@@ -134,7 +134,7 @@ impl Card {
     /// The frame of the speaker's file that passes the card at a time of `CLOCK_MONOTONIC`.
     pub fn speaker_frame_at(&self, monotonic: Duration) -> u64 {
         let at_ns = monotonic.as_nanos() as i128;
-        let marks = self.speaker_marks().into_iter();
+        let marks = self.marks("speaker").into_iter();
         let mark = marks.take_while(|(ns, _)| *ns <= at_ns).last();
         let (start_ns, frame) = mark.unwrap_or((at_ns, 0));
         (frame + (at_ns - start_ns) * i128::from(self.speaker.rate_hz) / 1_000_000_000) as u64
@@ -142,16 +142,26 @@ impl Card {
 
     /// When a frame of the speaker's file passes the card, on `CLOCK_MONOTONIC`.
     pub fn speaker_time_of(&self, frame: u64) -> Duration {
-        let marks = self.speaker_marks().into_iter();
+        self.time_of("speaker", self.speaker, frame)
+    }
+
+    /// The same of the microphone's file.
+    pub fn microphone_time_of(&self, frame: u64) -> Duration {
+        self.time_of("microphone", self.microphone, frame)
+    }
+
+    fn time_of(&self, side: &str, format: Format, frame: u64) -> Duration {
+        let marks = self.marks(side).into_iter();
         let mark = marks.take_while(|(_, at)| *at <= i128::from(frame)).last();
         let (start_ns, first) = mark.unwrap_or((0, 0));
-        let after = (i128::from(frame) - first) * 1_000_000_000 / i128::from(self.speaker.rate_hz);
+        let after = (i128::from(frame) - first) * 1_000_000_000 / i128::from(format.rate_hz);
         Duration::from_nanos((start_ns + after) as u64)
     }
 
-    /// Times in nanoseconds at which the card's clock started or had to wait, each with its frame.
-    fn speaker_marks(&self) -> Vec<(i128, i128)> {
-        let journal = fs::read_to_string(self.folder.join("speaker.journal")).unwrap_or_default();
+    /// Times in nanoseconds at which a side's clock started or had to wait, each with its frame.
+    fn marks(&self, side: &str) -> Vec<(i128, i128)> {
+        let journal = self.folder.join(format!("{side}.journal"));
+        let journal = fs::read_to_string(journal).unwrap_or_default();
         let mark = |line: &str| {
             let (ns, frame) = line.split_once(' ')?;
             Some((ns.parse().ok()?, frame.parse().ok()?))

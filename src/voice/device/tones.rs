@@ -8,6 +8,9 @@ use crate::audio::{Audio, Earcon};
 use crate::limits::{THINKING_EACH, THINKING_FIRST};
 use crate::voice::earcons::Earcons;
 
+/// What the card still has to play when it has taken all: its two periods, and one of the microphone.
+const CARD_QUEUE: Duration = Duration::from_millis(60);
+
 /// Ticks softly while somebody waits; ends when dropped.
 pub(super) struct Thinking(tokio::task::JoinHandle<()>);
 
@@ -43,9 +46,14 @@ pub(super) fn play_earcon(
     let (samples, rate_hz) = earcons.sound(earcon);
     tokio::task::spawn_local(async move {
         let sound = async {
-            playback.write(&samples, rate_hz).await?;
+            // From its first sample on, which sounds before the last one is handed over.
             let _sounds = mask.as_ref().map(|mask| mask.raise());
-            playback.finished().await
+            playback.write(&samples, rate_hz).await?;
+            let played = playback.finished().await;
+            if mask.is_some() {
+                tokio::time::sleep(CARD_QUEUE).await;
+            }
+            played
         };
         // Without a speaker there is nobody to tell; its state is in the status already.
         let _ = tokio::time::timeout(Duration::from_secs(3), sound).await;
