@@ -330,6 +330,8 @@ pub const FOLLOW_UP_MAX: Duration = Duration::from_secs(5);
 pub const LISTEN_FINISH_MAX: Duration = Duration::from_secs(2);
 /// Plus the length of the sound itself.
 pub const TRANSCRIBE_MAX: Duration = Duration::from_secs(20);
+/// More than an engine has, so that its own limit tells first and the sound is queued.
+pub const TRANSCRIBE_GRACE: Duration = Duration::from_secs(5);
 pub const TRANSCRIBE_TRIES: u8 = 2;
 /// Waiting for a free place among the running engines counts too.
 pub const FIRST_TEXT_MAX: Duration = Duration::from_secs(20);

@@ -50,8 +50,9 @@ pub(super) async fn tell(context: Context, open: Rc<Open>) -> Event {
     Event::DeferralTold(turn)
 }
 
-/// A turn that ends before its time. Half a recording that somebody waved away goes; what is whole
-/// stays for its days, and nobody answers it later.
+/// A turn that ends before its time. Half a recording that somebody waved away goes, and what is
+/// whole of it stays for its days unanswered; what a limit or a lost client cut off before it was
+/// understood is queued.
 pub(super) fn cancelled(context: &Context, open: &Open, is_deliberate: bool) {
     let is_memo = open.manner.mode == super::recordings::Mode::Note;
     if let Some(recording) = open.recording.borrow_mut().take()
@@ -63,8 +64,18 @@ pub(super) fn cancelled(context: &Context, open: &Open, is_deliberate: bool) {
     let Some(kept) = open.kept.borrow_mut().take() else {
         return;
     };
-    let recordings = context.room.recordings.clone();
     let text = open.text.borrow().clone();
+    if !is_deliberate && text.is_empty() {
+        let context = context.clone();
+        tokio::task::spawn_local(async move {
+            let id = kept.id.clone();
+            if let Err(error) = queue(&context, kept).await {
+                log::warn!("event=recording_not_queued recording={id} error=\"{error}\"");
+            }
+        });
+        return;
+    }
+    let recordings = context.room.recordings.clone();
     tokio::task::spawn_local(async move {
         if let Err(error) = recordings.done(&kept.id, &text, None, None).await {
             log::warn!(

@@ -255,7 +255,10 @@ impl Dialogue {
             self.keep_answer(&turn.conversation_id, message_of(&answer), accounting)
                 .await?;
         }
-        if let Some(ids) = whole.done.to_forget {
+        // A yes may only follow words that asked for it.
+        if let Some(ids) = whole.done.to_forget
+            && answer.trouble.is_none()
+        {
             self.await_yes_to_forget(&turn.conversation_id, ids);
         }
         self.memories().recalled(&answer.memories_used);

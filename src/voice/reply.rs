@@ -265,7 +265,8 @@ impl<'a> Speaking<'a> {
                 });
                 if self.failures.get() >= FAILURES_MAX {
                     if !self.tts.next_voice() {
-                        return Ok(());
+                        // What was made so far is still being heard.
+                        break;
                     }
                     self.failures.set(0);
                 }

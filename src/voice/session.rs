@@ -331,6 +331,13 @@ impl Driver {
                     self.context.room.log.barge_in();
                 }
                 self.given = self.given_by_voice();
+                if event == Event::BargeIn
+                    && let Some(open) = &self.open
+                {
+                    // Whoever speaks into an answer goes on with the same conversation.
+                    self.given.manner.clone_from(&open.manner);
+                    self.given.manner.speak = true;
+                }
                 self.step(event);
             }
             Ask::Listen { ends, manner } => {

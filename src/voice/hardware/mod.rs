@@ -156,7 +156,8 @@ async fn watch_button(button: Input, device: Device) {
 
 /// While the switch says off, nothing else can say on.
 async fn watch_switch(switch: Input, device: Device) {
-    let mut off = switch.is_active();
+    // A switch that says on takes nothing back that was muted otherwise, unless it is moved.
+    let mut off = switch.is_active().filter(|off| *off);
     loop {
         if let Some(off) = off
             && let Err(error) = device.hold_mute(off).await

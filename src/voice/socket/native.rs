@@ -12,13 +12,13 @@ use super::follow::{Following, follow, unknown};
 use super::incoming::{Incoming, StreamEar};
 use super::mouth::NativeMouth;
 use super::wire::{
-    self, AudioStart, Command, EndedBy, FRAME_MS_MAX, FRAME_MS_MIN, GAP_MS_MAX, Hello, Order,
-    Place, Reason, Speak,
+    self, AudioStart, Command, EndedBy, FRAME_HEADER_BYTES, FRAME_MS_MAX, FRAME_MS_MIN, GAP_MS_MAX,
+    Hello, Order, Place, Reason, Speak,
 };
 use super::{Door, Link, orders, pong};
 use crate::audio::decode::SoundFormat;
 use crate::clock::MonoMillis;
-use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_PARKED_MAX};
+use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_FRAME_BYTES_MAX, VOICE_PARKED_MAX};
 use crate::server::websocket::Message;
 use crate::voice::dialogue::VoiceError;
 use crate::voice::port::{Ear, Mouth, News, Port, Work};
@@ -284,6 +284,12 @@ impl Native {
     }
 
     fn sound(&mut self, bytes: &[u8]) -> Result<(), VoiceError> {
+        if bytes.len() > FRAME_HEADER_BYTES + VOICE_FRAME_BYTES_MAX {
+            return Err(VoiceError::Invalid(format!(
+                "a sound frame holds at most {VOICE_FRAME_BYTES_MAX} bytes, {} came",
+                bytes.len() - FRAME_HEADER_BYTES
+            )));
+        }
         let frame = wire::parse_sound_frame(bytes)
             .map_err(|error| VoiceError::Invalid(error.to_string()))?;
         let Some(stream) = self.stream.as_mut().filter(|open| open.id == frame.stream) else {
@@ -314,7 +320,7 @@ impl Native {
                 "a sound frame holds {FRAME_MS_MIN} to {FRAME_MS_MAX} ms, {ms} ms came"
             )));
         }
-        match stream.order.place(frame.seq, ms) {
+        match stream.order.place(frame.seq, ms.max(FRAME_MS_MIN)) {
             Place::Old => return Ok(()),
             Place::Gap => {
                 self.stream = None;

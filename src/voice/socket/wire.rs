@@ -290,6 +290,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn a_number_that_leaps_is_a_gap_whatever_the_frame_holds() {
+        for frame_ms in [FRAME_MS_MIN, FRAME_MS_MAX] {
+            let mut order = Order::new();
+            assert_eq!(order.place(0, frame_ms), Place::Next { lost: 0 });
+            assert_eq!(order.place(0x7fff_ffff, frame_ms), Place::Gap);
+        }
+    }
+
+    #[test]
     fn commands_are_read_with_their_defaults() {
         let hello = parse_command(r#"{"type":"hello","proto":2,"role":"client","x":1}"#);
         let hello_expected = Hello {

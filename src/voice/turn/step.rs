@@ -166,7 +166,7 @@ impl Step {
             turn,
             tries: attempt,
             sound,
-            until: after(self.now, TRANSCRIBE_MAX + sound),
+            until: after(self.now, TRANSCRIBE_MAX + sound + TRANSCRIBE_GRACE),
         };
         self.effects.push(Effect::Transcribe { turn, attempt });
     }

@@ -361,7 +361,7 @@ fn limit(phase: &Phase) -> Duration {
     match phase {
         Phase::Idle => Duration::MAX,
         Phase::Listening { .. } => LISTEN_MAX * 2 + LISTEN_FINISH_MAX,
-        Phase::Transcribing { sound, .. } => (TRANSCRIBE_MAX + *sound) * 2,
+        Phase::Transcribing { sound, .. } => (TRANSCRIBE_MAX + *sound + TRANSCRIBE_GRACE) * 2,
         Phase::Thinking { .. } => ANSWER_MAX,
         Phase::Speaking { .. } => SPEAK_MAX,
         Phase::Error { .. } => ERROR_SHOWN,
