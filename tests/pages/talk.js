@@ -52,7 +52,7 @@ try {
     window.grown = new Set();
     new MutationObserver(() => window.grown.add(document.querySelector(".messages").lastElementChild.textContent)).observe(document.querySelector(".messages"), { subtree: true, childList: true, characterData: true });
   });
-  await understood(page, async () => {
+  const hold = async () => {
     await page.mouse.move(button.x + button.width / 2, button.y + button.height / 2);
     await page.mouse.down();
     await until(page, () => document.querySelector("#hold").dataset.phase === "listening");
@@ -60,9 +60,20 @@ try {
     await shot(page, "talk-listening-phone-light-en");
     await page.waitForTimeout(2600);
     await page.mouse.up();
-  });
-  const transcript = await page.locator(".messages .mine p").last().textContent();
-  assert.equal(transcript.toLowerCase(), process.env.SAID);
+  };
+  // The recogniser mishears the same sentence now and then, by where in it the sound was cut into
+  // frames; a person then asks again.
+  let transcript;
+  for (let turn = 1; turn <= 3 && transcript !== process.env.SAID; turn++) {
+    if (transcript !== undefined) {
+      console.log(`asked again, since ${JSON.stringify(transcript)} was understood`);
+      await until(page, () => document.querySelector("#hold").dataset.phase === "idle");
+      await page.evaluate(() => (window.heard.length = 0));
+    }
+    await understood(page, hold);
+    transcript = (await page.locator(".messages .mine p").last().textContent()).toLowerCase();
+  }
+  assert.equal(transcript, process.env.SAID);
   await until(page, () => /Anna/.test(document.querySelector(".messages > li:last-child.box")?.textContent ?? ""));
 
   // It is heard: what the loudspeaker was given is the sentence, one piece joined to the next.

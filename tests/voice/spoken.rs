@@ -123,6 +123,27 @@ pub fn speak_to(house: &Door, card: &Card, samples: &[i16]) -> Value {
     })
 }
 
+/// The recogniser mishears the same sentence now and then, by where in it the sound was cut into
+/// frames; a person then says it again, twice at most.
+fn understood_as(said: &str, house: &Door, card: &Card, samples: &[i16]) -> Value {
+    let mut turn = speak_to(house, card, samples);
+    for _ in 0..2 {
+        let first = |text: &str| text.split(' ').next().map(str::to_owned);
+        let heard = turn["text"].as_str().unwrap_or_default().to_owned();
+        let is_right = match said == QUESTION {
+            true => heard == said,
+            // What is remembered begins with the word that asks for it.
+            false => first(&heard) == first(said),
+        };
+        if is_right {
+            break;
+        }
+        println!("said again, since {heard:?} was understood");
+        turn = speak_to(house, card, samples);
+    }
+    turn
+}
+
 /// Word error of `heard` against `said`, by edit distance.
 fn word_error(said: &str, heard: &str) -> f64 {
     let said: Vec<&str> = said.split_whitespace().collect();
@@ -165,7 +186,7 @@ fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
 
     let fact = alsa::speak(FACT, "slt", 16_000);
     let first = serve(data.path(), &card, &[]);
-    let turn = speak_to(&first, &card, &fact);
+    let turn = understood_as(FACT, &first, &card, &fact);
     println!(
         "told {FACT:?}, heard {}, word error {:.0} %",
         turn["text"],
@@ -184,7 +205,7 @@ fn a_spoken_question_is_answered_aloud_from_a_memory_of_before_the_restart() {
 fn the_question_is_heard_and_answered(house: &Door, card: &Card, data: &Path) {
     let question = alsa::speak(QUESTION, "slt", 16_000);
     let before = card.heard().len();
-    let turn = speak_to(house, card, &question);
+    let turn = understood_as(QUESTION, house, card, &question);
     assert_eq!(turn["result"], "answered", "{turn}");
     let text = turn["text"].as_str().expect("text");
     println!(
