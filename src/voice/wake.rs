@@ -12,15 +12,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::providers::command::{Kept, find_program};
-use crate::audio::vad::Vad;
+use crate::audio::vad::{VOICE_SCORE, Vad};
 use crate::audio::{FRAME_SAMPLES, SPEECH_RATE_HZ};
 use crate::limits::{
     WAKE_PIECES_WAITING_MAX, WAKE_RESTART_FIRST, WAKE_RESTART_MAX, WAKE_WRITE_MAX,
 };
 
 const PROGRAM: &str = "pocketsphinx_continuous";
-/// Voice, and how many frames without it end a run.
-const SCORE: f32 = 0.5;
+/// So many frames without a voice end a run.
 const QUIET_FRAMES: usize = 12;
 /// Kept from before the first voiced frame.
 const LEAD_SAMPLES: usize = 10 * FRAME_SAMPLES;
@@ -162,7 +161,7 @@ impl Gate {
 
     /// What the process is to be fed after the next frame; empty: nothing.
     pub fn push(&mut self, frame: &[i16; FRAME_SAMPLES]) -> Vec<i16> {
-        let is_voice = self.vad.score(frame) >= SCORE;
+        let is_voice = self.vad.score(frame) >= VOICE_SCORE;
         self.quiet = if is_voice { 0 } else { self.quiet + 1 };
         if !self.is_open {
             self.lead.extend(frame);

@@ -30,7 +30,7 @@ fn a_servers_file_is_passed_on_byte_for_byte_in_every_format_with_its_length() {
     let provider = Provider::start();
     let home = home(&provider);
     let house = home.serve();
-    for format in ["mp3", "opus", "flac", "pcm"] {
+    for format in ["mp3", "opus", "flac", "wav", "pcm"] {
         let body =
             json!({"text": TEXT, "voice": "echo", "model": "tts-1-hd", "response_format": format});
         let data = done(&house, "/api/v1/synthesize", &body);
@@ -107,10 +107,22 @@ fn a_voice_that_nobody_has_is_told_and_another_server_that_fails_is_stood_in_for
     let refused = house.post("/api/v1/synthesize", &body);
     assert_eq!(refused.status, 500, "{}", refused.body);
     assert!(refused.body.contains("nobody"), "{}", refused.body);
+    assert_eq!(refused.json()["error"]["code"], "TTS_ERROR");
     provider.refuse();
     let data = done(&house, "/api/v1/synthesize", &json!({"text": TEXT}));
     assert_eq!(data["format"], "wav", "flite speaks");
     assert_eq!(SoundFormat::sniff(&sound_of(&data)), Some(SoundFormat::Wav));
+}
+
+#[test]
+fn a_server_that_is_alone_and_gone_is_told() {
+    let provider = Provider::start();
+    let home = home(&provider);
+    let house = home.serve();
+    provider.refuse();
+    let body = json!({"text": TEXT, "response_format": "mp3"});
+    let answer = house.post("/api/v1/synthesize", &body);
+    assert_ne!(answer.status, 200, "nothing speaks: {}", answer.body);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::alsa::{Card, SPEECH, STUDIO};
 use crate::live::with_card;
+use crate::memos::packed;
 use crate::rig::{home, memories, numbered, raw, send, until};
 use crate::socket::done;
 use crate::support::Running;
@@ -57,4 +58,27 @@ fn a_full_card_refuses_new_recordings_keeps_the_old_and_works_again_with_room() 
     let (status, answer) = send(&running, "mode=note", &numbered(2));
     assert_eq!(status, 200, "{answer}");
     assert_eq!(memories(&running).len(), 2);
+}
+
+#[test]
+fn unpacking_a_long_memo_leaves_room_on_the_card() {
+    let home = home();
+    fs::create_dir(home.path("data")).unwrap();
+    let sound = packed(&home, 15);
+    let running = home.serve_on_small_card(CARD, &home.path("data"));
+    let (status, answer) = send(&running, "mode=note", &sound);
+    assert_eq!(status, 202, "{answer}");
+    let why = || {
+        let listed = running.get("/api/v1/jobs").json();
+        listed["data"]["jobs"][0]["last_error"]
+            .as_str()
+            .map(String::from)
+    };
+    until("it is tried", || why().is_some());
+    let why = why().unwrap_or_default();
+    assert!(why.contains("the card has less than 200 MB left"), "{why}");
+    let folder = inside(&running, home.path("data/recordings"));
+    let left = fs::read_dir(folder).unwrap().count();
+    assert_eq!(left, 1, "the recording alone is there");
+    assert!(memories(&running).is_empty());
 }

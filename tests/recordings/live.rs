@@ -73,20 +73,26 @@ fn listens(running: &Running<'_>) {
     until("the box listens", || state(running) == "listening");
 }
 
+/// Has the box take a memo of [`spoken`], all of which is on its card when this returns.
+fn say_memo(running: &Running<'_>, home: &Home, card: &Card) -> Vec<i16> {
+    done(running, "/api/v1/device/listen", &json!({"mode": "note"}));
+    listens(running);
+    let before = recorded(home);
+    let said = spoken();
+    card.say(&said);
+    until("all of it is recorded", || {
+        recorded(home) >= before + said.len() as u64 * 2 + 16_000
+    });
+    said
+}
+
 #[test]
 fn a_memo_at_the_box_goes_on_through_pauses_until_it_is_stopped() {
     let folder = tempfile::tempdir().expect("a folder");
     let card = Card::new(folder.path(), SPEECH, STUDIO);
     let home = with_card(Home::new(), &card);
     let running = home.serve();
-    done(&running, "/api/v1/device/listen", &json!({"mode": "note"}));
-    listens(&running);
-    let before = recorded(&home);
-    let said = spoken();
-    card.say(&said);
-    until("all of it is recorded", || {
-        recorded(&home) >= before + said.len() as u64 * 2 + 16_000
-    });
+    let said = say_memo(&running, &home, &card);
     assert_eq!(state(&running), "listening", "a pause is no end");
     done(&running, "/api/v1/device/stop", &json!({}));
     check_note(&running, &said);
@@ -98,14 +104,7 @@ fn a_memo_that_a_kill_cuts_off_is_a_note_after_the_restart() {
     let card = Card::new(folder.path(), SPEECH, STUDIO);
     let home = with_card(Home::new(), &card);
     let running = home.serve();
-    done(&running, "/api/v1/device/listen", &json!({"mode": "note"}));
-    listens(&running);
-    let before = recorded(&home);
-    let said = spoken();
-    card.say(&said);
-    until("all of it is recorded", || {
-        recorded(&home) >= before + said.len() as u64 * 2 + 16_000
-    });
+    let said = say_memo(&running, &home, &card);
     running.kill();
     let running = home.serve();
     check_note(&running, &said);

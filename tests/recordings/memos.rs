@@ -8,6 +8,7 @@ use std::process::Command;
 use magpie::audio::wav;
 
 use crate::rig::{home, memories, queue, raw, send, until};
+use crate::support::Home;
 
 const RATE: usize = 16_000;
 
@@ -19,6 +20,18 @@ fn minutes(count: i16) -> Vec<u8> {
         samples.extend(std::iter::repeat_n(1_001 + minute, 59 * RATE));
     }
     wav::encode(&samples, 16_000)
+}
+
+/// The same as FLAC.
+pub fn packed(home: &Home, count: i16) -> Vec<u8> {
+    fs::write(home.path("memo.wav"), minutes(count)).unwrap();
+    let packed = Command::new("sox")
+        .args(["memo.wav", "memo.flac"])
+        .current_dir(home.path(""))
+        .status()
+        .expect("run sox (apt install sox)");
+    assert!(packed.success());
+    fs::read(home.path("memo.flac")).unwrap()
 }
 
 fn numbers(text: &str) -> Vec<u32> {
@@ -100,14 +113,7 @@ fn an_upload_that_breaks_off_leaves_nothing_and_comes_whole_the_next_time() {
 fn a_long_memo_that_is_compressed_is_understood_in_pieces_through_a_kill() {
     let home = home();
     home.write("slow", "0.4");
-    fs::write(home.path("memo.wav"), minutes(25)).unwrap();
-    let packed = Command::new("sox")
-        .args(["memo.wav", "memo.flac"])
-        .current_dir(home.path(""))
-        .status()
-        .expect("run sox (apt install sox)");
-    assert!(packed.success());
-    let sound = fs::read(home.path("memo.flac")).unwrap();
+    let sound = packed(&home, 25);
     let running = home.serve();
     let (status, answer) = send(&running, "mode=note&client_id=packed", &sound);
     assert_eq!(status, 202, "{answer}");

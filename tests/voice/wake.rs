@@ -57,6 +57,7 @@ fn the_phrase_begins_a_turn_and_other_words_do_not() {
         turn.join().expect("the turn ends")
     });
     assert_eq!(turn["text"], QUESTION, "{turn}");
+    assert_eq!(turn["turn"], 1, "other words began none: {turn}");
     assert_eq!(spotters(&house).len(), 1, "one process, kept alive");
 }
 

@@ -44,7 +44,8 @@ pub fn speech_of(
     Ok(speech)
 }
 
-/// The same into a sink, so that hours need no memory; WAV and PCM are short or not in need of it.
+/// The same into a sink, so that hours of compressed sound need no memory; WAV and PCM, which are
+/// as long as their bytes, come in one piece.
 pub fn speech_to(
     bytes: &[u8],
     claimed: Option<SoundFormat>,

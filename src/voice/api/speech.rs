@@ -110,7 +110,7 @@ async fn synthesize(voice: Rc<Voice>, mut request: Request) -> Result<Response, 
     let Some(format) = FileFormat::named(asked) else {
         return Err(HttpError::invalid(format!(
             "response_format: {} are allowed, {:?} was sent",
-            FileFormat::NAMES.map(|(name, _)| name).join(", "),
+            FileFormat::ALL.map(FileFormat::name).join(", "),
             asked.chars().take(40).collect::<String>()
         )));
     };

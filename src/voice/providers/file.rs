@@ -30,18 +30,19 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    pub const NAMES: [(&'static str, FileFormat); 6] = [
-        ("mp3", FileFormat::Mp3),
-        ("opus", FileFormat::Opus),
-        ("aac", FileFormat::Aac),
-        ("wav", FileFormat::Wav),
-        ("flac", FileFormat::Flac),
-        ("pcm", FileFormat::Pcm),
+    pub const ALL: [FileFormat; 6] = [
+        FileFormat::Mp3,
+        FileFormat::Opus,
+        FileFormat::Aac,
+        FileFormat::Wav,
+        FileFormat::Flac,
+        FileFormat::Pcm,
     ];
 
     pub fn named(name: &str) -> Option<FileFormat> {
-        let found = FileFormat::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|(_, format)| *format)
+        FileFormat::ALL
+            .into_iter()
+            .find(|format| format.name() == name)
     }
 
     pub fn name(self) -> &'static str {

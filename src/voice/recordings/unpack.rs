@@ -1,7 +1,8 @@
 //! Compressed recordings that are too long for memory, as a WAV for as long as they are worked on.
 //!
 //! The WAV is scratch beside the recording: it is never synced, goes when the work ends, and what a
-//! power cut leaves of it the next start removes like every other `.part`.
+//! power cut leaves of it the next start removes like every other `.part`. It leaves the card the
+//! room that a recording leaves it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -13,10 +14,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::disk_free;
 use super::late::LoadError;
 use crate::audio::decode::{Sink, SoundFormat, speech_to};
 use crate::audio::{SPEECH_RATE_HZ, wav};
-use crate::limits::{DECODE_STACK_BYTES, MEMO_MAX};
+use crate::limits::{DECODE_STACK_BYTES, DISK_FREE_BYTES_MIN, MEMO_MAX};
+
+/// Between two looks at the room on the card: a megabyte.
+const LOOK_SAMPLES: u64 = 512 * 1024;
 
 /// Removed when dropped.
 pub struct Unpacked {
@@ -85,7 +90,9 @@ fn write(
     };
     let mut scratch = Scratch {
         file: BufWriter::new(file),
+        folder: packed.parent().unwrap_or(Path::new(".")),
         samples: 0,
+        looked_at: 0,
         failed: None,
         gone,
     };
@@ -99,24 +106,41 @@ fn write(
     Ok(unpacked)
 }
 
-struct Scratch {
+struct Scratch<'a> {
     file: BufWriter<File>,
+    folder: &'a Path,
     samples: u64,
+    /// Samples there were at the last look at the room.
+    looked_at: u64,
     /// A card that fails is no fault of the sound.
     failed: Option<io::Error>,
     gone: Arc<AtomicBool>,
 }
 
-impl Scratch {
+impl Scratch<'_> {
     fn try_take(&mut self, samples: &[i16]) -> io::Result<()> {
         if self.gone.load(Ordering::Relaxed) {
             return Err(io::Error::other("nobody waits for it any more"));
+        }
+        if self.samples >= self.looked_at + LOOK_SAMPLES {
+            self.looked_at = self.samples;
+            self.check_room()?;
         }
         for sample in samples {
             self.file.write_all(&sample.to_le_bytes())?;
         }
         self.samples += samples.len() as u64;
         Ok(())
+    }
+
+    fn check_room(&self) -> io::Result<()> {
+        match disk_free(self.folder) {
+            Some(free) if free < DISK_FREE_BYTES_MIN => Err(io::Error::other(format!(
+                "the card has less than {} MB left; make room",
+                DISK_FREE_BYTES_MIN / (1024 * 1024)
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn finish(mut self) -> io::Result<Duration> {
@@ -131,7 +155,7 @@ impl Scratch {
     }
 }
 
-impl Sink for Scratch {
+impl Sink for Scratch<'_> {
     fn take(&mut self, samples: &[i16]) -> io::Result<()> {
         self.try_take(samples).map_err(|error| {
             let told = io::Error::new(error.kind(), error.to_string());
@@ -143,7 +167,7 @@ impl Sink for Scratch {
     fn restart(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.get_ref().set_len(0)?;
-        self.samples = 0;
+        (self.samples, self.looked_at) = (0, 0);
         self.file.write_all(&wav::header(0, SPEECH_RATE_HZ))
     }
 }
