@@ -71,7 +71,9 @@ async fn drive(folder: std::path::PathBuf) {
         .unwrap();
     let note = || NewRecording::live(Origin::Socket, Mode::Note);
     let mut long = recordings.begin(note()).unwrap();
-    writeln!(acks, "open {}", long.id()).unwrap();
+    // In one write, as all of them: half a line is no acknowledgement.
+    acks.write_all(format!("open {}\n", long.id()).as_bytes())
+        .unwrap();
     let mut long_at = 0;
     for number in 1..=NOTES {
         let mut recording = recordings.begin(note()).unwrap();
