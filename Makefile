@@ -1,10 +1,10 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit bench soak fuzz clean
+.PHONY: help run build test lint unit bench soak fuzz compare-happy clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 run: ## set up, build and serve on http://localhost:8080
 	@tools/setup run
@@ -46,6 +46,12 @@ fuzz: ## run every fuzz target for a minute (FUZZ_SECONDS=60)
 	  mkdir -p fuzz/corpus/$$target; \
 	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
 	done
+
+UPSTREAM ?= tests/happy/compare/upstream.jsonl
+OURS ?= http://127.0.0.1:8080
+compare-happy: ## ask two Happy servers the same and print what differs (UPSTREAM=URL OURS=URL)
+	@npm --prefix tests/happy/compare ci --silent
+	node tests/happy/compare/compare.js $(UPSTREAM) $(OURS)
 
 clean: ## remove what was built
 	cargo clean

@@ -36,6 +36,8 @@ export function plain(value, names, started) {
     if (typeof at === "number") {
       if (!TIMES.has(key)) return at;
       if (recent(at)) return "<now>";
+      const minutes = Math.round((at - now) / 60_000);
+      if (Math.abs(minutes) < 24 * 60) return `<now and ${minutes} minutes>`;
       // The start of an hour or a day, in seconds.
       return recent(at * 1000) || recent(at * 1000 + 86_400_000 / 2) || (at * 1000 < now && at * 1000 > now - 90_000_000) ? "<seconds>" : at;
     }
@@ -74,7 +76,8 @@ function told(text, names) {
   if (parts.length !== 3 || text.length < 60 || parts.some((part) => part === "" || /\s/.test(part))) return undefined;
   try {
     const claims = JSON.parse(atob(parts[1]));
-    return `<token of ${names.in(String(claims.sub))}${claims.session ? " for a terminal" : ""}>`;
+    const account = names.in(String(claims.sub));
+    return `<token of ${account === claims.sub ? "an account" : account}${claims.session ? " for a terminal" : ""}>`;
   } catch {
     return undefined;
   }

@@ -159,6 +159,7 @@ export class Script {
 
   async write(name, asked, answer, mark) {
     const full = `${this.theme}: ${name}`;
+    if (this.lines.some((line) => line.name === full)) throw new Error(`two exchanges are called ${full}`);
     const known = this.expected?.get(full);
     await this.settle(known?.heard ?? {}, mark, this.expected !== undefined);
     const heard = {};

@@ -8,7 +8,7 @@ import { engine } from "./themes/engine.js";
 import { http } from "./themes/http.js";
 import { kv } from "./themes/kv.js";
 import { machines } from "./themes/machines.js";
-import { messages } from "./themes/messages.js";
+import { messages, repetitions } from "./themes/messages.js";
 import { outside } from "./themes/outside.js";
 import { pairing } from "./themes/pairing.js";
 import { people } from "./themes/people.js";
@@ -24,7 +24,7 @@ import { Script } from "./script.js";
 const PATIENT = { "rpc absent": rpcAbsent, "rpc foreign": rpcForeign, "rpc unregistered": rpcUnregistered, "rpc returns": rpcReturns, "rpc leaves": rpcLeaves, "rpc silent": rpcSilent };
 
 const THEMES = {
-  http, "sign-in": signInTheme, pairing, sessions, messages, machines, account, push, kv, artifacts,
+  http, "sign-in": signInTheme, pairing, sessions, messages, repetitions, machines, account, push, kv, artifacts,
   "access keys": accessKeys, people, outside, attachments, sockets, "session events": sessionEvents, rpc, engine,
 };
 

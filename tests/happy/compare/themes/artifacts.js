@@ -5,9 +5,10 @@ import { randomUUID } from "node:crypto";
 export async function artifacts(script) {
   const owner = await script.account("owner");
   const stranger = await script.account("stranger");
-  const [first, second] = [randomUUID(), randomUUID()];
+  const [first, second, empty] = [randomUUID(), randomUUID(), randomUUID()];
   script.names.give(first, "artifact 1");
   script.names.give(second, "artifact 2");
+  script.names.give(empty, "empty artifact");
   const phone = await script.connect("phone", { as: owner });
   const theirs = await script.connect("stranger's phone", { as: stranger });
   const blobs = { header: "aGVhZA==", body: "Ym9keQ==", dataEncryptionKey: "AAECAw==" };
@@ -17,7 +18,7 @@ export async function artifacts(script) {
   await make("a new one", { id: first, ...blobs });
   await make("the same again", { id: first, ...blobs, header: "b3RoZXI=" });
   await make("a stranger's with the same id", { id: first, ...blobs }, stranger);
-  await make("an empty one", { id: randomUUID(), header: "", body: "", dataEncryptionKey: "" }).then((told) => script.names.give(told.id, "empty artifact"));
+  await make("an empty one", { id: empty, header: "", body: "", dataEncryptionKey: "" });
   await script.call("one", "GET", `/v1/artifacts/${first}`, { as: owner });
   await script.call("one for a stranger", "GET", `/v1/artifacts/${first}`, { as: stranger });
   const set = (name, body, as = owner) => script.call(name, "POST", `/v1/artifacts/${first}`, { as, body });

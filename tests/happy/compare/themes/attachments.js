@@ -34,7 +34,7 @@ export async function attachments(script) {
   await download("of a folder", `sessions/${id}/attachments/a/b.enc`);
   await download("up the tree", `sessions/${id}/attachments/..`);
   await download("of nothing", `sessions/${id}/attachments/`);
-  await download("for a stranger", told.ref ?? "none", stranger);
+  await download("download for a stranger", told.ref ?? "none", stranger);
   const get = (name, name2, as = owner) => script.call(name, "GET", `${path}/${name2}`, { as, bytes: true });
   await get("download", file);
   await get("download what is not there", "none.enc");

@@ -38,6 +38,7 @@ export async function kv(script) {
   await bulk("many", ["a/1", "a/2", "none"]);
   await bulk("the same twice", ["a/1", "a/1"]);
   await bulk("many of a stranger", ["a/1"], stranger);
+  await change("the same new key twice", ["twin", "MQ==", -1], ["twin", "Mg==", -1]);
   await change("a value that is no base64", ["odd", "%%%", -1]);
   await change("a version that is no whole number", ["half", "eA==", -0.5]);
 }

@@ -29,7 +29,7 @@ export async function pairing(script) {
   const v2 = key("terminal 2");
   await script.call("a terminal of v2 asks", "POST", "/v1/auth/request", { body: { publicKey: v2, supportsV2: true } });
   await script.call("its state", "GET", status(v2));
-  await script.call("its state after the answer is told without v2", "POST", "/v1/auth/response", { as: phone, body: { publicKey: v2, response: "" } });
+  await script.call("the phone answers with nothing", "POST", "/v1/auth/response", { as: phone, body: { publicKey: v2, response: "" } });
   await script.call("an empty answer is none", "POST", "/v1/auth/request", { body: { publicKey: v2 } });
   const v3 = key("terminal 3");
   await script.call("a terminal with null for v2", "POST", "/v1/auth/request", { body: { publicKey: v3, supportsV2: null } });
@@ -44,7 +44,7 @@ export async function pairing(script) {
   const device = key("device");
   await script.call("an answer before a device asked", "POST", "/v1/auth/account/response", { as: phone, body: { publicKey: device, response: "x" } });
   await script.call("a device asks", "POST", "/v1/auth/account/request", { body: { publicKey: device } });
-  await script.call("it asks again", "POST", "/v1/auth/account/request", { body: { publicKey: device } });
+  await script.call("the device asks again", "POST", "/v1/auth/account/request", { body: { publicKey: device } });
   await script.call("a terminal of the same key is another matter", "GET", status(device));
   await script.call("the phone answers the device", "POST", "/v1/auth/account/response", { as: phone, body: { publicKey: device, response: "sealed 3" } });
   await script.call("the device hears it", "POST", "/v1/auth/account/request", { body: { publicKey: device } });
