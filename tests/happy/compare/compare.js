@@ -34,10 +34,10 @@ for (const name of new Set([...wanted.keys(), ...found.keys()])) {
   counts.different += 1;
   console.log(`\n${name}`);
   if (wanted.has(name)) console.log(`  asked     ${cut(JSON.stringify(wanted.get(name).asked))}`);
-  for (const { at, left, right } of differences.slice(0, 12)) {
-    console.log(`  ${at || "."}\n    expected  ${cut(left)}\n    actual    ${cut(right)}`);
+  const whole = [{ at: "", left: JSON.stringify(outcome(wanted.get(name))), right: JSON.stringify(outcome(found.get(name))) }];
+  for (const { at, left, right } of differences.length > 4 ? whole : differences) {
+    console.log(`  ${at || "all of it"}\n    expected  ${cut(left)}\n    actual    ${cut(right)}`);
   }
-  if (differences.length > 12) console.log(`  and ${differences.length - 12} more`);
 }
 
 console.log(`\n${wanted.size} exchanges expected, ${found.size} made: ${counts.equal} equal, ${counts.deliberate} differ as meant, ${counts.different} differ.`);
