@@ -22,6 +22,18 @@ pub fn new(now: UnixMillis) -> Option<String> {
     Some(id)
 }
 
+/// 12 letters and digits.
+pub fn of_update() -> Option<String> {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random).ok()?;
+    Some(
+        random
+            .map(|byte| char::from(DIGITS[usize::from(byte) % 36]))
+            .iter()
+            .collect(),
+    )
+}
+
 /// A random UUID, version 4.
 pub fn uuid() -> Option<String> {
     let mut bytes = [0; 16];

@@ -20,11 +20,14 @@ mod id;
 mod pairing;
 mod registration;
 mod token;
+mod updates;
 
 pub use registration::Registration;
+pub use updates::Recipients;
 
 use registration::Invites;
 use token::Tokens;
+use updates::Hub;
 
 /// What the wiring hands to the room.
 pub struct HappyParts {
@@ -45,6 +48,7 @@ struct Room {
     registration: Registration,
     invites: Invites,
     tokens: Tokens,
+    hub: Hub,
     /// Calls without a token, by address: they cost a signature or a row.
     strangers: RateLimiter,
 }
@@ -58,6 +62,7 @@ impl Happy {
                 limits::HAPPY_STRANGER_CALLS_PER_MINUTE,
             ),
             invites: Invites::default(),
+            hub: Hub::default(),
             store: parts.store,
             clock: parts.clock,
             registration: parts.registration,

@@ -45,6 +45,10 @@ pub const STEPS: &[Step] = &[
         name: "0007_happy",
         sql: include_str!("sql/0007_happy.sql"),
     },
+    Step {
+        name: "0008_happy_updates",
+        sql: include_str!("sql/0008_happy_updates.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

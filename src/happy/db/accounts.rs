@@ -10,6 +10,15 @@ pub fn is_known(db: &Connection, id: &str) -> Result<bool, StoreError> {
         .exists([id])?)
 }
 
+/// The number of the next update, to be taken in the transaction of what the update tells.
+// Called by what writes and then publishes.
+#[allow(dead_code)]
+pub fn next_seq(db: &Connection, account: &str) -> Result<i64, StoreError> {
+    Ok(db
+        .prepare_cached("UPDATE happy_accounts SET seq = seq + 1 WHERE id = ?1 RETURNING seq")?
+        .query_row([account], |row| row.get(0))?)
+}
+
 /// The account of a key, as lower-case hex.
 pub fn of_key(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
     Ok(db
