@@ -19,6 +19,7 @@ pub mod store;
 
 // floor 1, door: sockets in, sockets out
 pub mod server;
+pub mod socketio;
 
 // floor 2: the rooms, which never import each other
 pub mod happy;

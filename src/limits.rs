@@ -92,6 +92,10 @@ pub const WS_COMMANDS_MAX: usize = 32;
 /// A consumer's queue; over it the socket is closed with 1013 and resumes by sequence number.
 pub const CONSUMER_QUEUE_BYTES_MAX: usize = 64 * 1024;
 pub const CONSUMER_QUEUE_MESSAGES_MAX: usize = 256;
+/// Packets of one payload of long polling; the session is closed.
+pub const ENGINE_PAYLOAD_PACKETS_MAX: usize = 256;
+/// Binary messages of one Socket.IO packet; the transport is closed.
+pub const SOCKETIO_ATTACHMENTS_MAX: usize = 10;
 pub const BROADCAST_SLICE_SOCKETS: usize = 64;
 pub const SSE_HEARTBEAT: Duration = Duration::from_secs(15);
 

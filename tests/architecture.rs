@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("audio", &["limits", "clock", "ops"]),
     // floor 1, door
     ("server", &["limits", "clock", "scope", "ops"]),
+    ("socketio", &["limits", "clock", "scope", "ops", "server"]),
     // floor 2: everything below, no other room
     ("voice", ROOM),
     ("house", ROOM),
