@@ -96,6 +96,10 @@ pub const CONSUMER_QUEUE_MESSAGES_MAX: usize = 256;
 pub const ENGINE_PAYLOAD_PACKETS_MAX: usize = 256;
 /// Binary messages of one Socket.IO packet; the transport is closed.
 pub const SOCKETIO_ATTACHMENTS_MAX: usize = 10;
+/// Answers that are awaited of one socket.
+pub const SOCKETIO_ACKS_MAX: usize = 256;
+/// Broadcasts that wait behind one in slices; whoever publishes more sends them itself.
+pub const SOCKETIO_BROADCASTS_WAITING_MAX: usize = 256;
 pub const BROADCAST_SLICE_SOCKETS: usize = 64;
 pub const SSE_HEARTBEAT: Duration = Duration::from_secs(15);
 
