@@ -6,7 +6,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::socket::{Beat, Phase, Socket, SocketId};
-use super::{Ack, DisconnectReason, Inner, Io, engine, heartbeat, packet};
+use super::{Ack, DisconnectReason, Handler, Inner, Io, engine, heartbeat, packet};
 use crate::server::websocket::{self, Endpoint, Frame, Message, UpgradeOptions};
 use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode};
 
@@ -201,10 +201,27 @@ impl Transport {
             id,
         });
         let handler = socket.0.handler.borrow_mut().take();
-        if let Some(mut handler) = handler {
-            handler.event(socket, &name, args, ack);
-            *socket.0.handler.borrow_mut() = Some(handler);
-            socket.tell_end();
+        if let Some(handler) = handler {
+            let mut lent = Lent {
+                socket,
+                handler: Some(handler),
+            };
+            if let Some(handler) = &mut lent.handler {
+                handler.event(socket, &name, args, ack);
+            }
         }
+        socket.tell_end();
+    }
+}
+
+/// Goes back to its socket after a call, after a panic too: it is still owed the end.
+struct Lent<'a> {
+    socket: &'a Socket,
+    handler: Option<Box<dyn Handler>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        *self.socket.0.handler.borrow_mut() = self.handler.take();
     }
 }

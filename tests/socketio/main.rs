@@ -35,11 +35,13 @@ impl Gatekeeper for Anybody {
 struct Hall {
     io: Rc<std::cell::OnceCell<Io>>,
     ends: Sender<DisconnectReason>,
+    stop: Rc<tokio::sync::Notify>,
 }
 
 impl Namespace for Hall {
     fn connect(&self, socket: &Socket, auth: Value) -> Connecting {
         let (io, ends, socket) = (self.io.clone(), self.ends.clone(), socket.clone());
+        let stop = self.stop.clone();
         Box::pin(async move {
             tokio::task::yield_now().await;
             if auth["token"] == "wrong" {
@@ -49,7 +51,7 @@ impl Namespace for Hall {
             }
             socket.join(Rc::from("all"));
             socket.join(Rc::from("also"));
-            Ok(Box::new(Guest { io, ends }) as Box<dyn Handler>)
+            Ok(Box::new(Guest { io, ends, stop }) as Box<dyn Handler>)
         })
     }
 }
@@ -57,6 +59,7 @@ impl Namespace for Hall {
 struct Guest {
     io: Rc<std::cell::OnceCell<Io>>,
     ends: Sender<DisconnectReason>,
+    stop: Rc<tokio::sync::Notify>,
 }
 
 impl Handler for Guest {
@@ -69,6 +72,11 @@ impl Handler for Guest {
             ("shout", None) => io.to(&rooms).except(socket.id()).emit("update", &args[0]),
             ("leave", None) => rooms.iter().for_each(|room| socket.leave(room)),
             ("count", Some(ack)) => ack.send(&[json!(io.sockets_in(&rooms[0]).len())]),
+            ("panic", None) => panic!("asked for by the test"),
+            ("stop the box", None) => {
+                let stop = self.stop.clone();
+                stop.notify_one();
+            }
             ("throw out", None) => io.disconnect_all(&rooms[0]),
             ("ask me", None) => {
                 let limit = Duration::from_millis(args[0].as_u64().expect("milliseconds"));
@@ -103,9 +111,11 @@ fn server(options: IoOptions) -> (SocketAddr, Receiver<DisconnectReason>) {
         tokio::task::LocalSet::new().block_on(&runtime, async move {
             let (clock, metrics) = (Clock::system(), Registry::default());
             let handle = Rc::new(std::cell::OnceCell::new());
+            let stop = Rc::new(tokio::sync::Notify::new());
             let hall = Rc::new(Hall {
                 io: handle.clone(),
                 ends,
+                stop: stop.clone(),
             });
             let io = Io::new(options, clock.clone(), &metrics, hall);
             let mut router = Router::default();
@@ -116,7 +126,8 @@ fn server(options: IoOptions) -> (SocketAddr, Receiver<DisconnectReason>) {
             let server = Server::bind(options, router, Rc::new(Anybody)).expect("a free port");
             server.start();
             told.send(server.http_address()).expect("the test waits");
-            std::future::pending::<()>().await;
+            stop.notified().await;
+            server.shutdown().await;
         });
     });
     let address = hear.recv().expect("a server").expect("a plain listener");
@@ -362,4 +373,50 @@ fn a_transport_that_never_connects_is_closed() {
     });
     let (mut client, _) = Client::open(address);
     client.is_closed();
+}
+
+#[test]
+fn who_does_not_read_is_cut_off_and_the_others_hear_everything() {
+    let (address, ends) = server(IoOptions::default());
+    let mut speaker = Client::connected(address);
+    let _deaf = Client::connected(address);
+    let mut hearer = Client::connected(address);
+    let long = "x".repeat(200_000);
+    for number in 0..20 {
+        speaker.say(&format!(r#"42["shout","{number} {long}"]"#));
+        hearer.expects(&format!(r#"42["update","{number} {long}"]"#));
+    }
+    assert_eq!(
+        ends.recv_timeout(PATIENCE),
+        Ok(DisconnectReason::TransportClose)
+    );
+    hearer.say(r#"420["count"]"#);
+    hearer.expects("430[2]");
+}
+
+#[test]
+fn a_handler_that_panics_loses_its_socket_alone_and_is_told_of_the_end() {
+    let (address, ends) = server(IoOptions::default());
+    let mut client = Client::connected(address);
+    let mut other = Client::connected(address);
+    client.say(r#"42["panic"]"#);
+    client.is_closed();
+    assert_eq!(
+        ends.recv_timeout(PATIENCE),
+        Ok(DisconnectReason::TransportClose)
+    );
+    other.say(r#"420["count"]"#);
+    other.expects("430[1]");
+}
+
+#[test]
+fn a_box_that_stops_closes_its_sockets() {
+    let (address, ends) = server(IoOptions::default());
+    let mut client = Client::connected(address);
+    client.say(r#"42["stop the box"]"#);
+    client.is_closed();
+    assert_eq!(
+        ends.recv_timeout(PATIENCE),
+        Ok(DisconnectReason::TransportClose)
+    );
 }
