@@ -33,7 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 const ROOM: &[&str] = &[
     "limits", "clock", "scope", "config", "ops", "store", "bus", "outbound", "identity", "audio",
-    "server",
+    "server", "socketio",
 ];
 
 /// Floor 3 may import everything.
