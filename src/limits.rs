@@ -550,3 +550,10 @@ pub const HAPPY_STRANGER_CALLS_PER_MINUTE: u32 = 300;
 pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
 pub const HAPPY_INVITES_MAX: usize = 16;
 pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);
+/// One post may carry a hundred messages.
+pub const HAPPY_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Text in one page of messages; what is over comes with the next page.
+pub const HAPPY_PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A session not heard of for longer is not listed among the active ones.
+pub const HAPPY_ACTIVE_WINDOW: Duration = Duration::from_secs(900);
+pub const HAPPY_MACHINES_LISTED_MAX: usize = 1_000;

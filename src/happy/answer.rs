@@ -1,5 +1,7 @@
 //! Answers and errors in the form that Happy clients know, and who is asking.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Happy;
@@ -36,6 +38,16 @@ fn told(status: StatusCode, value: &Value) -> Response {
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             HeaderValue::from_static("*"),
         )
+}
+
+/// 400 for what should be base64 and is not.
+pub fn base64_or_null(text: Option<&str>) -> Result<(), HttpError> {
+    match text.map(|text| STANDARD.decode(text)) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(_)) => Err(HttpError::invalid(
+            "dataEncryptionKey has to be base64 with padding.",
+        )),
+    }
 }
 
 /// What is no decision of a handler: no such route, a body that is no body, a fault.

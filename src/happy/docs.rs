@@ -36,6 +36,64 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "{ success: true }")])
         .errors_as("HappyError")
         .examples(&[Try("/v1/auth/account/response").with("{}").status(400)]),
+    Doc::post("/v1/sessions", "Happy: the session of a tag, made unless it is there")
+        .takes(&[(JSON, "{ tag: text, metadata: text, agentState?: text|null, dataEncryptionKey?: text|null }")])
+        .answers(&[(JSON, "{ session: object }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions").with("{}").status(400)]),
+    Doc::get("/v1/sessions", "Happy: the newest 150 sessions")
+        .answers(&[(JSON, "{ sessions: [object] }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions").status(401)]),
+    Doc::get("/v2/sessions", "Happy: sessions by page")
+        .query("cursor?: text, limit?: int, changedSince?: int")
+        .answers(&[(JSON, "{ sessions: [object], nextCursor: text|null, hasNext: bool }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v2/sessions").status(401)]),
+    Doc::get("/v2/sessions/active", "Happy: sessions heard of within 15 minutes")
+        .query("limit?: int")
+        .answers(&[(JSON, "{ sessions: [object] }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v2/sessions/active").status(401)]),
+    Doc::post("/v1/sessions/{id}/archive", "Happy: end a session")
+        .answers(&[(JSON, "{ success: true }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing/archive").status(401)]),
+    Doc::delete("/v1/sessions/{id}", "Happy: remove a session with its messages")
+        .answers(&[(JSON, "{ success: true }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing").status(401)]),
+    Doc::get("/v3/sessions/{id}/messages", "Happy: a page of messages")
+        .query("after_seq?: int, before_seq?: int, limit?: int")
+        .answers(&[(JSON, "{ messages: [object], hasMore: bool }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v3/sessions/nothing/messages").status(401)]),
+    Doc::post("/v3/sessions/{id}/messages", "Happy: store messages, each local id once")
+        .takes(&[(JSON, "{ messages: [object] }")])
+        .answers(&[(JSON, "{ messages: [object] }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v3/sessions/nothing/messages").with("{}").status(400)]),
+    Doc::get("/v1/sessions/{id}/messages", "Happy: the newest 150 messages")
+        .answers(&[(JSON, "{ messages: [object] }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing/messages").status(401)]),
+    Doc::post("/v1/machines", "Happy: the machine of an id, made unless it is there")
+        .takes(&[(JSON, "{ id: text, metadata: text, daemonState?: text, dataEncryptionKey?: text|null }")])
+        .answers(&[(JSON, "{ machine: object }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/machines").with("{}").status(400)]),
+    Doc::get("/v1/machines", "Happy: the machines")
+        .answers(&[(JSON, "[object]")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/machines").status(401)]),
+    Doc::get("/v1/machines/{id}", "Happy: one machine")
+        .answers(&[(JSON, "{ machine: object }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/machines/nothing").status(401)]),
+    Doc::delete("/v1/machines/{id}", "Happy: remove a machine")
+        .answers(&[(JSON, "{ success: true }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/machines/nothing").status(401)]),
     Doc::post("/api/v1/happy/invites", "Let the next unknown Happy key become an account")
         .details("For HAPPY_REGISTRATION=invite. It is used up by one key, and ends by itself.")
         .status(201)

@@ -17,8 +17,11 @@ mod auth;
 mod db;
 pub mod docs;
 mod id;
+mod machines;
+mod messages;
 mod pairing;
 mod registration;
+mod sessions;
 mod token;
 mod updates;
 
@@ -70,9 +73,14 @@ impl Happy {
     }
 
     pub fn routes(&self, router: &mut Router) {
-        router.errors_of("/v1/", answer::error_shape);
+        for prefix in ["/v1/", "/v2/", "/v3/"] {
+            router.errors_of(prefix, answer::error_shape);
+        }
         auth::routes(router, self);
         pairing::routes(router, self);
+        sessions::routes(router, self);
+        messages::routes(router, self);
+        machines::routes(router, self);
         let happy = self.clone();
         let invite = move |_| {
             let happy = happy.clone();

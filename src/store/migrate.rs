@@ -49,6 +49,10 @@ pub const STEPS: &[Step] = &[
         name: "0008_happy_updates",
         sql: include_str!("sql/0008_happy_updates.sql"),
     },
+    Step {
+        name: "0009_happy_sessions",
+        sql: include_str!("sql/0009_happy_sessions.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

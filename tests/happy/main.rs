@@ -6,3 +6,4 @@ mod support;
 mod pairing;
 mod phone;
 mod sign_in;
+mod sync;

@@ -1,0 +1,246 @@
+//! Sessions, messages and machines over REST.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::phone::{Phone, call, home, post};
+use crate::support::Running;
+
+struct Client<'a> {
+    running: &'a Running<'a>,
+    bearer: String,
+}
+
+impl<'a> Client<'a> {
+    fn new(running: &'a Running<'a>, seed: u8) -> Client<'a> {
+        let bearer = format!("Bearer {}", Phone::new(seed).token(running));
+        Client { running, bearer }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        post(self.running, path, Some(&self.bearer), body)
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        call(self.running, "GET", path, Some(&self.bearer))
+    }
+
+    fn delete(&self, path: &str) -> (u16, Value) {
+        call(self.running, "DELETE", path, Some(&self.bearer))
+    }
+
+    /// The id of the session of this tag.
+    fn session(&self, tag: &str) -> String {
+        let (status, told) = self.post("/v1/sessions", &json!({"tag": tag, "metadata": "bQ=="}));
+        assert_eq!(status, 200, "{told}");
+        told["session"]["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+fn seqs(told: &Value) -> Vec<i64> {
+    let messages = told["messages"].as_array().expect("messages");
+    messages
+        .iter()
+        .map(|message| message["seq"].as_i64().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn a_tag_is_one_session_and_what_was_stored_first_stays() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let key = STANDARD.encode([3; 40]);
+    let asked =
+        json!({"tag": "t", "metadata": " bQ==\n", "agentState": "x", "dataEncryptionKey": key});
+    let (status, told) = client.post("/v1/sessions", &asked);
+    assert_eq!(status, 200, "{told}");
+    let session = told["session"].clone();
+    for (field, value) in [
+        ("seq", json!(0)),
+        ("metadata", json!(" bQ==\n")),
+        ("metadataVersion", json!(0)),
+        ("agentState", json!(null)),
+        ("agentStateVersion", json!(0)),
+        ("dataEncryptionKey", json!(key)),
+        ("active", json!(true)),
+        ("lastMessage", json!(null)),
+    ] {
+        assert_eq!(session[field], value, "{field}");
+    }
+    assert!(session.get("tag").is_none(), "{session}");
+    let again = json!({"tag": "t", "metadata": "other"});
+    assert_eq!(client.post("/v1/sessions", &again).1["session"], session);
+    let listed = client.get("/v1/sessions").1;
+    assert_eq!(listed, json!({"sessions": [session]}));
+
+    let stranger = Client::new(&running, 2);
+    assert_eq!(stranger.get("/v1/sessions").1, json!({"sessions": []}));
+    assert_ne!(json!(stranger.session("t")), session["id"]);
+    let path = format!("/v1/sessions/{}", session["id"].as_str().expect("an id"));
+    let archive = format!("{path}/archive");
+    let not_found = (404, json!({"error": "Session not found"}));
+    assert_eq!(stranger.post(&archive, &json!({})), not_found);
+    assert_eq!(stranger.delete(&path).0, 404);
+
+    assert_eq!(
+        client.get("/v2/sessions/active").1["sessions"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(
+        client.post(&archive, &json!({})),
+        (200, json!({"success": true}))
+    );
+    assert_eq!(client.get("/v2/sessions/active").1, json!({"sessions": []}));
+    assert_eq!(client.delete(&path), (200, json!({"success": true})));
+    let gone = json!({"error": "Session not found or not owned by user"});
+    assert_eq!(client.delete(&path), (404, gone));
+}
+
+#[test]
+fn pages_of_sessions_meet_without_a_gap() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let mut made: Vec<String> = (0..5).map(|n| client.session(&n.to_string())).collect();
+    made.sort();
+    made.reverse();
+    let (mut found, mut path) = (Vec::new(), String::from("/v2/sessions?limit=2"));
+    loop {
+        let (status, told) = client.get(&path);
+        assert_eq!(status, 200, "{told}");
+        for session in told["sessions"].as_array().expect("sessions") {
+            assert!(session.get("lastMessage").is_none());
+            found.push(session["id"].as_str().expect("an id").to_owned());
+        }
+        let Some(next) = told["nextCursor"].as_str() else {
+            assert_eq!(told["hasNext"], false);
+            break;
+        };
+        path = format!("/v2/sessions?limit=2&cursor={next}");
+    }
+    assert_eq!(found, made);
+    let wrong = (400, json!({"error": "Invalid cursor format"}));
+    assert_eq!(client.get("/v2/sessions?cursor=x"), wrong);
+    for query in ["limit=0", "limit=201", "limit=x", "changedSince=0"] {
+        assert_eq!(
+            client.get(&format!("/v2/sessions?{query}")).0,
+            400,
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn messages_are_numbered_without_a_gap_each_local_id_once_also_after_kill() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let session = client.session("t");
+    let path = format!("/v3/sessions/{session}/messages");
+    let item = |name: &str| json!({"content": format!("c-{name}"), "localId": name});
+    let (status, told) = client.post(
+        &path,
+        &json!({"messages": [item("a"), item("b"), item("a")]}),
+    );
+    assert_eq!((status, seqs(&told)), (200, vec![1, 2]), "{told}");
+    assert!(told["messages"][0].get("content").is_none());
+    let (_, told) = client.post(
+        &path,
+        &json!({"messages": [item("c"), item("b"), item("d")]}),
+    );
+    assert_eq!(seqs(&told), [2, 3, 4]);
+    assert_eq!(told["messages"][1]["localId"], "c");
+    drop(running); // kill -9
+
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let (_, told) = client.post(&path, &json!({"messages": [item("d"), item("e")]}));
+    assert_eq!(seqs(&told), [4, 5]);
+    for (query, expected, more) in [
+        ("", vec![1, 2, 3, 4, 5], false),
+        ("?after_seq=3", vec![4, 5], false),
+        ("?after_seq=1&limit=2", vec![2, 3], true),
+        ("?before_seq=9007199254740991&limit=2", vec![5, 4], true),
+        ("?before_seq=3", vec![2, 1], false),
+    ] {
+        let (_, told) = client.get(&format!("{path}{query}"));
+        assert_eq!(seqs(&told), expected, "{query}");
+        assert_eq!(told["hasMore"], more, "{query}");
+    }
+    let (_, told) = client.get(&format!("/v1/sessions/{session}/messages"));
+    assert_eq!(seqs(&told), [5, 4, 3, 2, 1]);
+    assert_eq!(
+        told["messages"][4]["content"],
+        json!({"t": "encrypted", "c": "c-a"})
+    );
+    assert_eq!(client.get("/v1/sessions").1["sessions"][0]["seq"], 5);
+
+    for query in [
+        "?after_seq=1&before_seq=2",
+        "?limit=501",
+        "?after_seq=-1",
+        "?before_seq=0",
+    ] {
+        assert_eq!(client.get(&format!("{path}{query}")).0, 400, "{query}");
+    }
+    let many: Vec<Value> = (0..101).map(|n| item(&n.to_string())).collect();
+    let nameless = json!([{"content": "x", "localId": ""}]);
+    for wrong in [json!([]), json!(many), nameless] {
+        assert_eq!(client.post(&path, &json!({"messages": wrong})).0, 400);
+    }
+    let stranger = Client::new(&running, 2);
+    let not_found = (404, json!({"error": "Session not found"}));
+    assert_eq!(stranger.get(&path), not_found);
+    assert_eq!(
+        stranger.post(&path, &json!({"messages": [item("z")]})),
+        not_found
+    );
+    let nobody = post(&running, &path, None, &json!({"messages": [item("z")]}));
+    assert_eq!(
+        nobody,
+        (401, json!({"error": "Missing authorization header"}))
+    );
+}
+
+#[test]
+fn a_machine_keeps_its_id_and_belongs_to_one_account() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let asked = json!({"id": "m-1", "metadata": "bQ==", "daemonState": "ZA=="});
+    let (status, told) = client.post("/v1/machines", &asked);
+    assert_eq!(status, 200, "{told}");
+    let machine = &told["machine"];
+    assert_eq!(machine["metadataVersion"], 1);
+    assert_eq!(machine["daemonStateVersion"], 1);
+    assert_eq!(machine["active"], false);
+    assert!(machine.get("seq").is_none());
+    let bare = json!({"id": "m-2", "metadata": "bQ=="});
+    let second = client.post("/v1/machines", &bare).1["machine"].clone();
+    assert_eq!(second["daemonStateVersion"], 0);
+    assert_eq!(second["daemonState"], Value::Null);
+    let changed = json!({"id": "m-1", "metadata": "other"});
+    assert_eq!(&client.post("/v1/machines", &changed).1["machine"], machine);
+    let null = json!({"id": "m-3", "metadata": "x", "daemonState": null});
+    assert_eq!(client.post("/v1/machines", &null).0, 400);
+    assert_eq!(
+        client.get("/v1/machines").1.as_array().map(Vec::len),
+        Some(2)
+    );
+    assert_eq!(client.get("/v1/machines/m-1").1["machine"]["seq"], 0);
+
+    let stranger = Client::new(&running, 2);
+    assert_eq!(stranger.post("/v1/machines", &asked).0, 409);
+    let not_found = (404, json!({"error": "Machine not found"}));
+    assert_eq!(stranger.get("/v1/machines/m-1"), not_found);
+    assert_eq!(stranger.delete("/v1/machines/m-1"), not_found);
+    assert_eq!(
+        client.delete("/v1/machines/m-1"),
+        (200, json!({"success": true}))
+    );
+    assert_eq!(client.get("/v1/machines/m-1"), not_found);
+}
