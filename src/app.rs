@@ -159,6 +159,7 @@ impl App {
             label: config.word("HOSTNAME_LABEL").to_owned(),
             settings: settings.clone(),
             web_dir: web_dir(config)?,
+            greeting: (config.word("HAPPY_REGISTRATION") != "off").then_some(happy::GREETING),
             backups: backups.clone(),
         });
         let mut router = Router::default();

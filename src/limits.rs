@@ -547,6 +547,8 @@ pub const HAPPY_PAIRING_PENDING: Duration = Duration::from_secs(3_600);
 pub const HAPPY_PAIRING_ANSWERED: Duration = Duration::from_secs(7 * 86_400);
 /// From one address, without a token. Who waits to be let in asks once a second.
 pub const HAPPY_STRANGER_CALLS_PER_MINUTE: u32 = 300;
+/// Calls with a token, for each account; a terminal at work makes a few each second.
+pub const HAPPY_CALLS_PER_MINUTE: u32 = 6_000;
 pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
 pub const HAPPY_INVITES_MAX: usize = 16;
 pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);

@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 use super::Happy;
 use super::db::accounts;
 use crate::server::{
-    HeaderValue, HttpError, RateKey, Request, RequestHead, Response, StatusCode, header,
+    Asked, HeaderValue, HttpError, RateKey, Request, RequestHead, Response, StatusCode, header,
 };
 use crate::store::StoreError;
 
 pub type Answer = Result<Response, HttpError>;
+
+/// Code of a body that is no JSON, which clients are told by this name.
+pub const SYNTAX_ERROR: &str = "SyntaxError";
 
 /// Who shows a token.
 pub struct Caller {
@@ -34,10 +37,6 @@ fn told(status: StatusCode, value: &Value) -> Response {
             HeaderValue::from_static("application/json; charset=utf-8"),
         )
         .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
-        .with(
-            header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            HeaderValue::from_static("*"),
-        )
 }
 
 /// 400 for what should be base64 and is not.
@@ -51,11 +50,13 @@ pub fn base64_or_null(text: Option<&str>) -> Result<(), HttpError> {
 }
 
 /// What is no decision of a handler: no such route, a body that is no body, a fault.
-pub fn error_shape(error: &HttpError) -> Response {
+pub fn error_shape(error: &HttpError, asked: &Asked) -> Response {
     let status = error.status;
     match status {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-            told(StatusCode::NOT_FOUND, &json!({"error": "Not found"}))
+            let (path, method) = (asked.target, asked.method.as_str());
+            let value = json!({"error": "Not found", "path": path, "method": method});
+            told(StatusCode::NOT_FOUND, &value)
         }
         StatusCode::INTERNAL_SERVER_ERROR => told(
             status,
@@ -68,11 +69,29 @@ pub fn error_shape(error: &HttpError) -> Response {
         _ => told(
             status,
             &json!({
-                "error": "Error",
+                "error": class(error),
                 "message": error.message,
                 "statusCode": status.as_u16(),
             }),
         ),
+    }
+}
+
+/// The original's name for the kind of a refusal.
+fn class(error: &HttpError) -> &'static str {
+    match error.status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::PAYLOAD_TOO_LARGE => "FastifyError",
+        _ if error.code == SYNTAX_ERROR => SYNTAX_ERROR,
+        _ => "Error",
+    }
+}
+
+/// Below `/files/`, where the original keeps pictures of people and this box none.
+pub fn file_error_shape(error: &HttpError, _: &Asked) -> Response {
+    match error.status {
+        // A path that climbs.
+        StatusCode::BAD_REQUEST => Response::text(StatusCode::FORBIDDEN, "Forbidden"),
+        _ => Response::text(StatusCode::NOT_FOUND, "Not found"),
     }
 }
 
@@ -103,7 +122,12 @@ impl Happy {
         let Some(token) = shown.and_then(|value| value.strip_prefix("Bearer ")) else {
             return refuse("Missing authorization header");
         };
+        if token.is_empty() {
+            return refuse("Missing authorization header");
+        }
         let Some(claims) = self.0.tokens.verify(token) else {
+            // It cost a signature.
+            self.0.strangers.take(RateKey::of(None, head.client))?;
             return refuse("Invalid token");
         };
         let is_known = self
@@ -115,6 +139,8 @@ impl Happy {
             return refuse("Invalid token");
         }
         let account = claims.sub;
+        let key = RateKey::Device(account.as_str().into());
+        self.0.members.take(key)?;
         Ok(Ok(Caller { account }))
     }
 

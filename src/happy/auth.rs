@@ -9,16 +9,11 @@ use super::answer::{Answer, internal, ok, refused, store_error};
 use super::db::accounts;
 use super::registration::Registration;
 use super::token::verify_signature;
-use super::{Happy, id};
-use crate::server::{Access, Method, Request, Router, StatusCode};
+use super::{Happy, call, id};
+use crate::server::{Method, Request, Router, StatusCode};
 
 pub fn routes(router: &mut Router, happy: &Happy) {
-    let happy = happy.clone();
-    router
-        .route(Method::POST, "/v1/auth", Access::Public, move |request| {
-            sign_in(happy.clone(), request)
-        })
-        .uncounted();
+    happy.route(router, Method::POST, "/v1/auth", sign_in);
 }
 
 #[derive(Deserialize)]
@@ -31,7 +26,7 @@ struct SignIn {
 
 async fn sign_in(happy: Happy, mut request: Request) -> Answer {
     happy.limit_stranger(&request)?;
-    let asked: SignIn = request.json().await?;
+    let asked: SignIn = call::body(&mut request).await?;
     let Some(key) = signer(&asked) else {
         return refused(StatusCode::UNAUTHORIZED, "Invalid signature");
     };

@@ -14,6 +14,7 @@ use crate::store::Store;
 
 mod answer;
 mod auth;
+mod call;
 mod db;
 pub mod docs;
 mod id;
@@ -27,6 +28,9 @@ mod updates;
 
 pub use registration::Registration;
 pub use updates::Recipients;
+
+/// What the app looks for at the address of a server.
+pub const GREETING: &str = "Welcome to Happy Server!";
 
 use registration::Invites;
 use token::Tokens;
@@ -54,6 +58,8 @@ struct Room {
     hub: Hub,
     /// Calls without a token, by address: they cost a signature or a row.
     strangers: RateLimiter,
+    /// Calls of each account.
+    members: RateLimiter,
 }
 
 impl Happy {
@@ -64,6 +70,7 @@ impl Happy {
                 parts.clock.clone(),
                 limits::HAPPY_STRANGER_CALLS_PER_MINUTE,
             ),
+            members: RateLimiter::new(parts.clock.clone(), limits::HAPPY_CALLS_PER_MINUTE),
             invites: Invites::default(),
             hub: Hub::default(),
             store: parts.store,
@@ -75,7 +82,9 @@ impl Happy {
     pub fn routes(&self, router: &mut Router) {
         for prefix in ["/v1/", "/v2/", "/v3/"] {
             router.errors_of(prefix, answer::error_shape);
+            router.open_to_pages(prefix);
         }
+        router.errors_of("/files/", answer::file_error_shape);
         auth::routes(router, self);
         pairing::routes(router, self);
         sessions::routes(router, self);

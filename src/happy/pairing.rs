@@ -9,39 +9,28 @@ use serde_json::json;
 use super::answer::{Answer, internal, ok, refused, store_error};
 use super::auth::hex;
 use super::db::pairings::{self, Kind};
-use super::{Happy, id};
-use crate::server::{Access, HttpError, Method, Request, Router, StatusCode};
+use super::{Happy, call, id};
+use crate::server::{HttpError, Method, Request, Router, StatusCode};
 
 const BOX_KEY_BYTES: usize = 32;
 
 pub fn routes(router: &mut Router, happy: &Happy) {
-    for (path, kind) in [
-        ("/v1/auth/request", Kind::Terminal),
-        ("/v1/auth/account/request", Kind::Account),
+    for (asking, answering, kind) in [
+        ("/v1/auth/request", "/v1/auth/response", Kind::Terminal),
+        (
+            "/v1/auth/account/request",
+            "/v1/auth/account/response",
+            Kind::Account,
+        ),
     ] {
-        let happy = happy.clone();
-        router
-            .route(Method::POST, path, Access::Public, move |request| {
-                ask(happy.clone(), kind, request)
-            })
-            .uncounted();
-    }
-    for (path, kind) in [
-        ("/v1/auth/response", Kind::Terminal),
-        ("/v1/auth/account/response", Kind::Account),
-    ] {
-        let happy = happy.clone();
-        router.route(Method::POST, path, Access::Public, move |request| {
-            respond(happy.clone(), kind, request)
+        happy.route(router, Method::POST, asking, move |happy, request| {
+            ask(happy, kind, request)
+        });
+        happy.route(router, Method::POST, answering, move |happy, request| {
+            respond(happy, kind, request)
         });
     }
-    let happy = happy.clone();
-    let path = "/v1/auth/request/status";
-    router
-        .route(Method::GET, path, Access::Public, move |request| {
-            status(happy.clone(), request)
-        })
-        .uncounted();
+    happy.route(router, Method::GET, "/v1/auth/request/status", status);
 }
 
 #[derive(Deserialize)]
@@ -55,7 +44,7 @@ struct Asked {
 /// Asked once a second by who waits; only the first time writes.
 async fn ask(happy: Happy, kind: Kind, mut request: Request) -> Answer {
     happy.limit_stranger(&request)?;
-    let asked: Asked = request.json().await?;
+    let asked: Asked = call::body(&mut request).await?;
     let Some(key) = box_key(&asked.public_key) else {
         return refused(StatusCode::UNAUTHORIZED, "Invalid public key");
     };
@@ -124,7 +113,7 @@ struct Approved {
 }
 
 async fn respond(happy: Happy, kind: Kind, mut request: Request) -> Answer {
-    let approved: Approved = request.json().await?;
+    let approved: Approved = call::body(&mut request).await?;
     let caller = match happy.caller(&request.head)? {
         Ok(caller) => caller,
         Err(refusal) => return Ok(refusal),

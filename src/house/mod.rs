@@ -40,6 +40,8 @@ pub struct HouseParts {
     pub settings: Settings,
     /// `WEB_DIR`: serves this folder in place of the page that is built in.
     pub web_dir: Option<PathBuf>,
+    /// What who asks for plain text in place of the page is answered.
+    pub greeting: Option<&'static str>,
     pub backups: Backups,
 }
 

@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::House;
 use crate::server::files::{self, Asset, content_type_of};
-use crate::server::{Access, HeaderValue, Method, Response, Router, StatusCode, header};
+use crate::server::{
+    Access, HeaderValue, Method, RequestHead, Response, Router, StatusCode, header,
+};
 
 /// One file of the page.
 struct PageFile {
@@ -66,6 +68,7 @@ pub(super) fn routes(router: &mut Router, house: &House) {
     for file in FILES {
         let (name, bytes) = (file.name, file.bytes);
         let folder = house.0.web_dir.clone();
+        let greeting = house.0.greeting.filter(|_| name == "index.html");
         let asset: Rc<OnceCell<Asset>> = Rc::default();
         router
             .route(
@@ -75,6 +78,12 @@ pub(super) fn routes(router: &mut Router, house: &House) {
                 move |request| {
                     let (folder, asset) = (folder.clone(), Rc::clone(&asset));
                     async move {
+                        if let Some(greeting) = greeting
+                            && wants_plain_text(&request.head)
+                        {
+                            return Ok(Response::text(StatusCode::OK, greeting)
+                                .with(header::VARY, HeaderValue::from_static("accept")));
+                        }
                         match folder {
                             Some(folder) => {
                                 files::file(&request.head, folder.join(name), content_type_of(name))
@@ -100,6 +109,12 @@ pub(super) fn routes(router: &mut Router, house: &House) {
             std::future::ready(Ok(answer))
         })
         .uncounted();
+}
+
+/// A program that reads text and no page.
+fn wants_plain_text(head: &RequestHead) -> bool {
+    let accept = head.header("accept").unwrap_or("").to_ascii_lowercase();
+    accept.contains("text/plain") && !accept.contains("text/html")
 }
 
 /// The worker with the list of files it keeps and a version that changes with any of them.

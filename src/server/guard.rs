@@ -36,6 +36,8 @@ pub(super) enum Cors {
     None,
     /// Answer this origin.
     Allowed(HeaderValue),
+    /// Answer any: these paths are open to all pages.
+    Anybody,
 }
 
 impl Networks {
@@ -237,30 +239,49 @@ impl Guard {
     }
 }
 
-/// The headers that tell a page of an allowed origin that it may.
-pub(super) fn cors_headers(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
+/// The headers that tell a page that it may.
+pub(super) fn cors_headers(headers: &mut HeaderMap, cors: &Cors) {
+    match cors {
+        Cors::None => return,
+        Cors::Anybody => {
+            let any = HeaderValue::from_static("*");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+        }
+        Cors::Allowed(origin) => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+    }
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static("x-request-id, retry-after"),
     );
 }
 
-/// What a preflight is told beyond [`cors_headers`].
-pub(super) fn preflight_headers(headers: &mut HeaderMap) {
+/// What a preflight is told beyond [`cors_headers`]; `None` where the page may not call.
+pub(super) fn preflight_headers(headers: &mut HeaderMap, cors: &Cors) -> Option<()> {
+    let (methods, names) = match cors {
+        Cors::None => return None,
+        Cors::Allowed(_) => (
+            "GET, POST, PATCH, DELETE, OPTIONS",
+            "Content-Type, Authorization",
+        ),
+        // The star stands for every name but Authorization.
+        Cors::Anybody => ("GET, POST, PUT, DELETE", "*, Authorization"),
+    };
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS"),
+        HeaderValue::from_static(methods),
     );
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Content-Type, Authorization"),
+        HeaderValue::from_static(names),
     );
     headers.insert(
         header::ACCESS_CONTROL_MAX_AGE,
         HeaderValue::from_static("600"),
     );
+    Some(())
 }
 
 fn foreign(origin: &str) -> HttpError {

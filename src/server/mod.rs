@@ -53,7 +53,7 @@ pub use listener::StartError;
 pub use rate::{RateKey, RateLimiter};
 pub use request::{Request, RequestHead, parse_json};
 pub use response::{Body, EventSender, EventStream, Gone, HttpError, Response};
-pub use router::{Access, ErrorShape, Route, Router};
+pub use router::{Access, Asked, ErrorShape, Route, Router};
 pub use tls::{Tls, TlsError};
 
 /// Who the gatekeeper says is calling.

@@ -21,7 +21,14 @@ pub enum Access {
 }
 
 /// Gives an error the form of a protocol.
-pub type ErrorShape = fn(&HttpError) -> Response;
+pub type ErrorShape = fn(&HttpError, &Asked) -> Response;
+
+/// What was asked for, for errors that repeat it.
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    /// As sent, with its query.
+    pub target: &'a str,
+}
 
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Response, HttpError>>>>;
 type Handler = Rc<dyn Fn(Request) -> HandlerFuture>;
@@ -31,6 +38,7 @@ pub struct Router {
     root: Node,
     routes: Vec<Rc<RouteCell>>,
     shapes: Vec<(&'static str, ErrorShape)>,
+    open_to_pages: Vec<&'static str>,
 }
 
 /// One entry of the table, for documentation tests and metrics.
@@ -120,6 +128,12 @@ impl Router {
         self.shapes.push((prefix, shape));
     }
 
+    /// Pages of every origin may call what is below `prefix`: for protocols whose callers show a
+    /// token with each call, which a browser never does by itself.
+    pub fn open_to_pages(&mut self, prefix: &'static str) {
+        self.open_to_pages.push(prefix);
+    }
+
     /// The whole table in the order of declaration.
     pub fn routes(&self) -> Vec<Route> {
         self.routes
@@ -152,6 +166,11 @@ impl Router {
             (None, Some(methods)) => Found::OtherMethods(allow(methods)),
             (None, None) => Found::Nothing,
         }
+    }
+
+    pub(super) fn is_open_to_pages(&self, path: &str) -> bool {
+        let mut prefixes = self.open_to_pages.iter();
+        prefixes.any(|prefix| path.starts_with(prefix))
     }
 
     pub(super) fn shape_of(&self, path: &str) -> ErrorShape {
@@ -262,7 +281,7 @@ fn allow(methods: &Methods) -> String {
 }
 
 /// `{"success":false,"error":{"code","message"}}`.
-fn default_shape(error: &HttpError) -> Response {
+fn default_shape(error: &HttpError, _: &Asked) -> Response {
     #[derive(serde::Serialize)]
     struct Envelope<'a> {
         success: bool,
@@ -361,14 +380,16 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_shapes_an_error() {
-        fn teapot(_: &HttpError) -> Response {
+        fn teapot(_: &HttpError, _: &Asked) -> Response {
             Response::text(StatusCode::IM_A_TEAPOT, "")
         }
         let mut router = table();
         router.errors_of("/v1/", default_shape);
         router.errors_of("/v1/tea", teapot);
         let error = not_found("/v1/tea/pot");
-        let status = |path: &str| router.shape_of(path)(&error).status;
+        let method = &Method::GET;
+        let status =
+            |target: &str| router.shape_of(target)(&error, &Asked { method, target }).status;
         assert_eq!(status("/v1/tea/pot"), StatusCode::IM_A_TEAPOT);
         assert_eq!(status("/v1/coffee"), StatusCode::NOT_FOUND);
         assert_eq!(status("/"), StatusCode::NOT_FOUND);

@@ -17,8 +17,8 @@ use super::request::BodyReader;
 use super::router::{self, Found, RouteCell};
 use super::target::{TargetError, parse_path, parse_query};
 use super::{
-    Access, Body, Caller, HeaderValue, HttpError, Method, Request, RequestHead, Response, Role,
-    Shared, StatusCode, header, socket,
+    Access, Asked, Body, Caller, HeaderValue, HttpError, Method, Request, RequestHead, Response,
+    Role, Shared, StatusCode, header, socket,
 };
 use crate::ops::loop_watch;
 use crate::{limits, scope};
@@ -71,7 +71,7 @@ pub(super) async fn answer(
         }
     };
     let (result, route) = scope::within(Some(id), work).await;
-    let mut response = result.unwrap_or_else(|error| render(&shared, &about.path, &error));
+    let mut response = result.unwrap_or_else(|error| about.render(&shared, &error));
     if framing == Framing::Unseen && length.is_none() {
         // Whether this request stated two lengths is not known, so none may follow it.
         close_after(&mut response);
@@ -87,6 +87,7 @@ struct About {
     id: Rc<str>,
     method: Method,
     path: String,
+    query: String,
     cors: Cors,
     accepts_gzip: bool,
 }
@@ -97,10 +98,22 @@ impl About {
             id: head.id.clone(),
             method: head.method.clone(),
             path: head.path.clone(),
-            cors: shared.guard.cors(&head.headers),
+            query: head.query.clone(),
+            cors: cors(shared, head),
             accepts_gzip: super::compress::accepts_gzip(&head.headers),
         }
     }
+
+    fn render(&self, shared: &Shared, error: &HttpError) -> Response {
+        render(shared, (&self.method, &self.path, &self.query), error)
+    }
+}
+
+fn cors(shared: &Shared, head: &RequestHead) -> Cors {
+    if shared.router.is_open_to_pages(&head.path) {
+        return Cors::Anybody;
+    }
+    shared.guard.cors(&head.headers)
 }
 
 /// What the head alone decides.
@@ -173,9 +186,11 @@ fn admit(
     route: &RouteCell,
     connection: &Connection,
 ) -> Result<Caller, HttpError> {
-    shared
-        .guard
-        .check_origin(&head.method, &head.headers, connection.peer)?;
+    if !shared.router.is_open_to_pages(&head.path) {
+        shared
+            .guard
+            .check_origin(&head.method, &head.headers, connection.peer)?;
+    }
     let caller = shared.gatekeeper.identify(head);
     let route = route.route.borrow();
     if route.counted {
@@ -247,18 +262,15 @@ fn preflight(shared: &Shared, head: &RequestHead) -> Option<Result<Response, Htt
     {
         return None;
     }
-    Some(match shared.guard.cors(&head.headers) {
-        Cors::Allowed(_) => {
-            let mut response = Response::empty(StatusCode::NO_CONTENT);
-            guard::preflight_headers(&mut response.headers);
-            Ok(response)
-        }
-        Cors::None => Err(HttpError::new(
+    let mut response = Response::empty(StatusCode::NO_CONTENT);
+    let may = guard::preflight_headers(&mut response.headers, &cors(shared, head));
+    Some(may.map(|()| response).ok_or_else(|| {
+        HttpError::new(
             StatusCode::FORBIDDEN,
             "FORBIDDEN",
             "Pages of this origin may not call this box; list it in ALLOWED_ORIGINS.",
-        )),
-    })
+        )
+    }))
 }
 
 fn other_method(shared: &Shared, head: &RequestHead, allow: &str) -> Response {
@@ -273,7 +285,7 @@ fn other_method(shared: &Shared, head: &RequestHead, allow: &str) -> Response {
                 head.method.as_str().chars().take(20).collect::<String>()
             ),
         );
-        render(shared, &head.path, &error)
+        render(shared, (&head.method, &head.path, &head.query), &error)
     };
     match HeaderValue::from_str(allow) {
         Ok(allow) => response.with(header::ALLOW, allow),
@@ -281,8 +293,17 @@ fn other_method(shared: &Shared, head: &RequestHead, allow: &str) -> Response {
     }
 }
 
-fn render(shared: &Shared, path: &str, error: &HttpError) -> Response {
-    let mut response = shared.router.shape_of(path)(error);
+fn render(
+    shared: &Shared,
+    (method, path, query): (&Method, &str, &str),
+    error: &HttpError,
+) -> Response {
+    let target = match query {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    };
+    let target = target.as_str();
+    let mut response = shared.router.shape_of(path)(error, &Asked { method, target });
     if let Some(seconds) = error.retry_after_s {
         response
             .headers
@@ -316,9 +337,7 @@ fn finish(shared: &Shared, about: &About, response: &mut Response) {
             super::compress::gzip(response);
         }
     }
-    if let Cors::Allowed(origin) = &about.cors {
-        guard::cors_headers(&mut response.headers, origin.clone());
-    }
+    guard::cors_headers(&mut response.headers, &about.cors);
     if let Ok(id) = HeaderValue::from_str(&about.id) {
         response.headers.insert("x-request-id", id);
     }
@@ -344,7 +363,7 @@ fn send(
             "The box holds as many live connections as it can; try again in a few seconds.",
             5,
         );
-        response = render(shared, &about.path, &error);
+        response = about.render(shared, &error);
     }
     match &mut response.body {
         Body::Upgrade(_) => {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod http_rules;
 mod pairing;
 mod phone;
 mod sign_in;

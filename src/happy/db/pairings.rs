@@ -77,7 +77,7 @@ pub fn ask(
     get(db, kind, key, now)
 }
 
-/// The first answer stays. Whether there is such a request.
+/// The first answer stays, and an empty one is none. Whether there is such a request.
 pub fn answer(
     db: &Connection,
     kind: Kind,
@@ -91,7 +91,7 @@ pub fn answer(
     }
     db.prepare_cached(
         "UPDATE happy_pairings SET response = ?3, account_id = ?4, answered_at = ?5
-         WHERE kind = ?1 AND public_key = ?2 AND response IS NULL",
+         WHERE kind = ?1 AND public_key = ?2 AND response IS NULL AND ?3 <> ''",
     )?
     .execute(params![kind.word(), key, response, account, now.0])?;
     Ok(true)

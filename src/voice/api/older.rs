@@ -20,7 +20,7 @@ use crate::audio::wav;
 use crate::limits::{
     OLDER_SESSION_MESSAGES_MAX, OLDER_SESSIONS_MAX, OLDER_SOUND_BYTES_MAX, PAGE_ROWS_MAX,
 };
-use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode};
+use crate::server::{Access, Asked, HttpError, Method, Request, Response, Router, StatusCode};
 use crate::store::Connection;
 use crate::voice::Voice;
 use crate::voice::db;
@@ -98,7 +98,7 @@ pub fn routes(router: &mut Router, voice: &Rc<Voice>) {
 type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>>>>;
 type Handler = fn(Rc<Older>, Request) -> Answering;
 
-fn error_shape(error: &HttpError) -> Response {
+fn error_shape(error: &HttpError, _: &Asked) -> Response {
     Response::json(
         error.status,
         &json!({"success": false, "error": error.message, "code": error.code}),

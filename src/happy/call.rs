@@ -1,0 +1,132 @@
+//! How a call comes in: its route and its body.
+
+use std::future::Future;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::Happy;
+use super::answer::{Answer, SYNTAX_ERROR};
+use crate::limits;
+use crate::server::{Access, HttpError, Method, Request, RequestHead, Router, StatusCode, header};
+
+impl Happy {
+    /// A route of the protocol. The door lets anybody through: tokens and limits are the room's
+    /// own, [`Happy::caller`] for those who have one and [`Happy::limit_stranger`] for others.
+    pub(super) fn route<H, F>(
+        &self,
+        router: &mut Router,
+        method: Method,
+        path: &'static str,
+        handler: H,
+    ) where
+        H: Fn(Happy, Request) -> F + 'static,
+        F: Future<Output = Answer> + 'static,
+    {
+        let happy = self.clone();
+        let handle = move |request| handler(happy.clone(), request);
+        router
+            .route(method, path, Access::Public, handle)
+            .uncounted();
+    }
+}
+
+/// The body's JSON object, of a size that no small call exceeds.
+pub async fn body<T: DeserializeOwned>(request: &mut Request) -> Result<T, HttpError> {
+    body_of(request, limits::BODY_BYTES_DEFAULT).await
+}
+
+/// The body's JSON object of at most `bytes_max`. Clients say that their empty bodies are JSON,
+/// which is an object without fields.
+pub async fn body_of<T: DeserializeOwned>(
+    request: &mut Request,
+    bytes_max: usize,
+) -> Result<T, HttpError> {
+    let kind = BodyKind::of(&request.head)?;
+    let body = request.body(bytes_max).await?;
+    match kind {
+        BodyKind::Json => parse(&body),
+        BodyKind::Other => Err(HttpError::invalid("The body has to be a JSON object.")),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum BodyKind {
+    Json,
+    /// None was sent, or text: well-formed, and never what a call takes.
+    Other,
+}
+
+impl BodyKind {
+    fn of(head: &RequestHead) -> Result<BodyKind, HttpError> {
+        let Some(sent) = head.headers.get(header::CONTENT_TYPE) else {
+            return Ok(BodyKind::Other);
+        };
+        let sent = sent.to_str().unwrap_or("").to_ascii_lowercase();
+        match sent.split(';').next().unwrap_or("").trim() {
+            "application/json" => Ok(BodyKind::Json),
+            "text/plain" => Ok(BodyKind::Other),
+            _ => Err(HttpError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "INVALID_REQUEST",
+                "The body has to be JSON with the header Content-Type: application/json.",
+            )),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    let body = match body.trim_ascii() {
+        b"" => b"{}",
+        body => body,
+    };
+    if serde_json::from_slice::<IgnoredAny>(body).is_err() {
+        return Err(HttpError::new(
+            StatusCode::BAD_REQUEST,
+            SYNTAX_ERROR,
+            "The body is no JSON.",
+        ));
+    }
+    // A list would pass for the fields of a struct in their order.
+    if !body.starts_with(b"{") {
+        return Err(HttpError::invalid("The body has to be a JSON object."));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| HttpError::invalid(format!("The body is not as expected: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Named {
+        #[serde(default)]
+        name: Option<String>,
+    }
+
+    #[test]
+    fn a_body_is_an_object_and_broken_json_is_told_apart_from_wrong_fields() {
+        for (body, code) in [
+            ("", None),
+            (" \n", None),
+            ("{}", None),
+            (" {\"name\":\"x\",\"more\":[1]}", None),
+            ("{\"name\":", Some(SYNTAX_ERROR)),
+            ("{\"name\":5", Some(SYNTAX_ERROR)),
+            ("{} {}", Some(SYNTAX_ERROR)),
+            ("\u{fe}", Some(SYNTAX_ERROR)),
+            ("{\"name\":5}", Some("INVALID_REQUEST")),
+            ("[]", Some("INVALID_REQUEST")),
+            ("[\"x\"]", Some("INVALID_REQUEST")),
+            ("null", Some("INVALID_REQUEST")),
+            ("\"x\"", Some("INVALID_REQUEST")),
+        ] {
+            let found = parse::<Named>(body.as_bytes());
+            assert_eq!(found.err().map(|error| error.code), code, "{body:?}");
+        }
+        let named: Named = parse(b"{\"name\":\"x\"}").expect("an object");
+        assert_eq!(named.name.as_deref(), Some("x"));
+    }
+}
