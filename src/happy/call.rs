@@ -1,4 +1,4 @@
-//! How a call comes in: its route and its body.
+//! How a call comes in: its route, its body, its query.
 
 use std::future::Future;
 
@@ -92,6 +92,19 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     }
     serde_json::from_slice(body)
         .map_err(|error| HttpError::invalid(format!("The body is not as expected: {error}.")))
+}
+
+/// A whole number of the query between the two, where it is there.
+pub fn number(request: &Request, name: &str, min: i64, max: i64) -> Result<Option<i64>, HttpError> {
+    let Some(text) = request.query(name) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
+        _ => Err(HttpError::invalid(format!(
+            "{name} has to be a whole number from {min} to {max}."
+        ))),
+    }
 }
 
 #[cfg(test)]

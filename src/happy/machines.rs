@@ -3,33 +3,17 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::Happy;
 use super::answer::{Answer, base64_or_null, ok, refused, store_error};
 use super::db::machines::{self, Machine, NewMachine};
+use super::{Happy, call};
 use crate::limits;
-use crate::server::{Access, Method, Request, Router, StatusCode};
+use crate::server::{Method, Request, Router, StatusCode};
 
 pub fn routes(router: &mut Router, happy: &Happy) {
-    let public = Access::Public;
-    let here = happy.clone();
-    router.route(Method::POST, "/v1/machines", public, move |request| {
-        create(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(Method::GET, "/v1/machines", public, move |request| {
-        list(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(Method::GET, "/v1/machines/{id}", public, move |request| {
-        get(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(
-        Method::DELETE,
-        "/v1/machines/{id}",
-        public,
-        move |request| delete(here.clone(), request),
-    );
+    happy.route(router, Method::POST, "/v1/machines", create);
+    happy.route(router, Method::GET, "/v1/machines", list);
+    happy.route(router, Method::GET, "/v1/machines/{id}", get);
+    happy.route(router, Method::DELETE, "/v1/machines/{id}", delete);
 }
 
 #[derive(Deserialize)]
@@ -49,7 +33,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 }
 
 async fn create(happy: Happy, mut request: Request) -> Answer {
-    let asked: Asked = request.json_of(limits::HAPPY_BODY_BYTES_MAX).await?;
+    let asked: Asked = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
     let caller = match happy.caller(&request.head)? {
         Ok(caller) => caller,

@@ -5,36 +5,23 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, internal, ok, refused, store_error};
 use super::db::messages::{self, From, Message, NewMessage};
-use super::sessions::number;
-use super::{Happy, id};
+use super::{Happy, call, id};
 use crate::limits;
-use crate::server::{Access, HttpError, Method, Request, Router, StatusCode};
+use crate::server::{HttpError, Method, Request, Router, StatusCode};
 
 const POSTED_MAX: usize = 100;
 const OLDER_LISTED: usize = 150;
 
 pub fn routes(router: &mut Router, happy: &Happy) {
-    let public = Access::Public;
-    let path = "/v3/sessions/{id}/messages";
-    let here = happy.clone();
-    router.route(Method::GET, path, public, move |request| {
-        list(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(Method::POST, path, public, move |request| {
-        post(here.clone(), request)
-    });
-    let here = happy.clone();
-    let path = "/v1/sessions/{id}/messages";
-    router.route(Method::GET, path, public, move |request| {
-        newest(here.clone(), request)
-    });
+    happy.route(router, Method::GET, "/v3/sessions/{id}/messages", list);
+    happy.route(router, Method::POST, "/v3/sessions/{id}/messages", post);
+    happy.route(router, Method::GET, "/v1/sessions/{id}/messages", newest);
 }
 
 async fn list(happy: Happy, request: Request) -> Answer {
-    let after = number(&request, "after_seq", 0, i64::MAX)?;
-    let before = number(&request, "before_seq", 1, i64::MAX)?;
-    let limit = number(&request, "limit", 1, 500)?.unwrap_or(100) as usize;
+    let after = call::number(&request, "after_seq", 0, i64::MAX)?;
+    let before = call::number(&request, "before_seq", 1, i64::MAX)?;
+    let limit = call::number(&request, "limit", 1, 500)?.unwrap_or(100) as usize;
     let from = match (after, before) {
         (Some(_), Some(_)) => {
             return Err(HttpError::invalid(
@@ -101,7 +88,7 @@ struct Item {
 }
 
 async fn post(happy: Happy, mut request: Request) -> Answer {
-    let posted: Posted = request.json_of(limits::HAPPY_BODY_BYTES_MAX).await?;
+    let posted: Posted = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
     let count = posted.messages.len();
     let is_named = posted.messages.iter().all(|item| !item.local_id.is_empty());
     if !(1..=POSTED_MAX).contains(&count) || !is_named {

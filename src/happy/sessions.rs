@@ -5,44 +5,21 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, base64_or_null, internal, ok, refused, store_error};
 use super::db::sessions::{self, NewSession, Session};
-use super::{Happy, id};
+use super::{Happy, call, id};
 use crate::clock::UnixMillis;
 use crate::limits;
-use crate::server::{Access, HttpError, Method, Request, Router, StatusCode};
+use crate::server::{Method, Request, Router, StatusCode};
 
 const CURSOR: &str = "cursor_v1_";
 const LISTED: usize = 150;
 
 pub fn routes(router: &mut Router, happy: &Happy) {
-    let public = Access::Public;
-    let here = happy.clone();
-    router.route(Method::POST, "/v1/sessions", public, move |request| {
-        create(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(Method::GET, "/v1/sessions", public, move |request| {
-        list(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(Method::GET, "/v2/sessions", public, move |request| {
-        page(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(Method::GET, "/v2/sessions/active", public, move |request| {
-        active(here.clone(), request)
-    });
-    let here = happy.clone();
-    let path = "/v1/sessions/{id}/archive";
-    router.route(Method::POST, path, public, move |request| {
-        archive(here.clone(), request)
-    });
-    let here = happy.clone();
-    router.route(
-        Method::DELETE,
-        "/v1/sessions/{id}",
-        public,
-        move |request| delete(here.clone(), request),
-    );
+    happy.route(router, Method::POST, "/v1/sessions", create);
+    happy.route(router, Method::GET, "/v1/sessions", list);
+    happy.route(router, Method::GET, "/v2/sessions", page);
+    happy.route(router, Method::GET, "/v2/sessions/active", active);
+    happy.route(router, Method::POST, "/v1/sessions/{id}/archive", archive);
+    happy.route(router, Method::DELETE, "/v1/sessions/{id}", delete);
 }
 
 #[derive(Deserialize)]
@@ -58,7 +35,7 @@ struct Asked {
 }
 
 async fn create(happy: Happy, mut request: Request) -> Answer {
-    let asked: Asked = request.json_of(limits::HAPPY_BODY_BYTES_MAX).await?;
+    let asked: Asked = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
     let caller = match happy.caller(&request.head)? {
         Ok(caller) => caller,
@@ -97,8 +74,8 @@ async fn list(happy: Happy, request: Request) -> Answer {
 }
 
 async fn page(happy: Happy, request: Request) -> Answer {
-    let limit = number(&request, "limit", 1, 200)?.unwrap_or(50) as usize;
-    let since = number(&request, "changedSince", 1, i64::MAX)?.unwrap_or(-1);
+    let limit = call::number(&request, "limit", 1, 200)?.unwrap_or(50) as usize;
+    let since = call::number(&request, "changedSince", 1, i64::MAX)?.unwrap_or(-1);
     let caller = match happy.caller(&request.head)? {
         Ok(caller) => caller,
         Err(refusal) => return Ok(refusal),
@@ -123,7 +100,7 @@ async fn page(happy: Happy, request: Request) -> Answer {
 }
 
 async fn active(happy: Happy, request: Request) -> Answer {
-    let limit = number(&request, "limit", 1, 500)?.unwrap_or(150) as usize;
+    let limit = call::number(&request, "limit", 1, 500)?.unwrap_or(150) as usize;
     let caller = match happy.caller(&request.head)? {
         Ok(caller) => caller,
         Err(refusal) => return Ok(refusal),
@@ -180,17 +157,4 @@ fn told_v1(session: &Session) -> Value {
     let mut told = json!(session);
     told["lastMessage"] = Value::Null;
     told
-}
-
-/// A whole number of the query between the two, where it is there.
-pub fn number(request: &Request, name: &str, min: i64, max: i64) -> Result<Option<i64>, HttpError> {
-    let Some(text) = request.query(name) else {
-        return Ok(None);
-    };
-    match text.parse() {
-        Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
-        _ => Err(HttpError::invalid(format!(
-            "{name} has to be a whole number from {min} to {max}."
-        ))),
-    }
 }
