@@ -558,4 +558,11 @@ pub const HAPPY_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const HAPPY_PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A session not heard of for longer is not listed among the active ones.
 pub const HAPPY_ACTIVE_WINDOW: Duration = Duration::from_secs(900);
-pub const HAPPY_MACHINES_LISTED_MAX: usize = 1_000;
+pub const HAPPY_SESSIONS_MAX: usize = 20_000;
+pub const HAPPY_MACHINES_MAX: usize = 1_000;
+/// What one account may store in all.
+pub const HAPPY_ACCOUNT_BYTES_MAX: i64 = 8 * 1024 * 1024 * 1024;
+/// What a message weighs beside its content: an empty one takes room too.
+pub const HAPPY_MESSAGE_OVERHEAD: usize = 200;
+/// Of a session that goes, so many messages in one transaction.
+pub const HAPPY_DELETED_AT_ONCE: usize = 5_000;

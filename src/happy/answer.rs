@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Happy;
-use super::db::accounts;
+use super::db::{WriteError, accounts};
 use crate::server::{
     Asked, HeaderValue, HttpError, RateKey, Request, RequestHead, Response, StatusCode, header,
 };
@@ -15,6 +15,9 @@ pub type Answer = Result<Response, HttpError>;
 
 /// Code of a body that is no JSON, which clients are told by this name.
 pub const SYNTAX_ERROR: &str = "SyntaxError";
+
+/// Code of a refusal whose text clients compare.
+const EXACT: &str = "EXACT";
 
 /// Who shows a token.
 pub struct Caller {
@@ -26,8 +29,12 @@ pub fn ok(value: Value) -> Answer {
 }
 
 /// A refusal whose text clients compare: `{"error":"<text>"}`.
-pub fn refused(status: StatusCode, text: &str) -> Answer {
-    Ok(told(status, &json!({ "error": text })))
+pub fn refused(status: StatusCode, text: &'static str) -> Answer {
+    Err(refusal(status, text))
+}
+
+pub fn refusal(status: StatusCode, text: &'static str) -> HttpError {
+    HttpError::new(status, EXACT, text)
 }
 
 fn told(status: StatusCode, value: &Value) -> Response {
@@ -53,6 +60,7 @@ pub fn base64_or_null(text: Option<&str>) -> Result<(), HttpError> {
 pub fn error_shape(error: &HttpError, asked: &Asked) -> Response {
     let status = error.status;
     match status {
+        _ if error.code == EXACT => told(status, &json!({"error": error.message})),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
             let (path, method) = (asked.target, asked.method.as_str());
             let value = json!({"error": "Not found", "path": path, "method": method});
@@ -99,10 +107,26 @@ pub fn file_error_shape(error: &HttpError, _: &Asked) -> Response {
 pub fn store_error(error: StoreError) -> HttpError {
     match error {
         StoreError::Busy => HttpError::busy("The box is busy; try again in a second.", 1),
+        StoreError::Full => refusal(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "This server has no room left",
+        ),
         error => {
             log::error!("event=happy_store_failed error=\"{error}\"");
             internal()
         }
+    }
+}
+
+/// An account that is full is told so by a status at which clients keep what they have and try
+/// again.
+pub fn write_error(error: WriteError) -> HttpError {
+    match error {
+        WriteError::NoRoom => refusal(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "This account has no room left on this server",
+        ),
+        WriteError::Store(error) => store_error(error),
     }
 }
 
@@ -115,16 +139,14 @@ pub fn internal() -> HttpError {
 }
 
 impl Happy {
-    /// The account of the token, or the refusal to answer with.
-    pub(super) fn caller(&self, head: &RequestHead) -> Result<Result<Caller, Response>, HttpError> {
-        let refuse = |text| Ok(Err(told(StatusCode::UNAUTHORIZED, &json!({"error": text}))));
+    /// The account of the token that the call shows.
+    pub(super) fn account(&self, head: &RequestHead) -> Result<String, HttpError> {
+        let refuse = |text| Err(refusal(StatusCode::UNAUTHORIZED, text));
         let shown = head.header("authorization");
-        let Some(token) = shown.and_then(|value| value.strip_prefix("Bearer ")) else {
+        let token = shown.and_then(|value| value.strip_prefix("Bearer "));
+        let Some(token) = token.filter(|token| !token.is_empty()) else {
             return refuse("Missing authorization header");
         };
-        if token.is_empty() {
-            return refuse("Missing authorization header");
-        }
         let Some(claims) = self.0.tokens.verify(token) else {
             // It cost a signature.
             self.0.strangers.take(RateKey::of(None, head.client))?;
@@ -138,10 +160,20 @@ impl Happy {
         if !is_known {
             return refuse("Invalid token");
         }
-        let account = claims.sub;
-        let key = RateKey::Device(account.as_str().into());
+        let key = RateKey::Device(claims.sub.as_str().into());
         self.0.members.take(key)?;
-        Ok(Ok(Caller { account }))
+        Ok(claims.sub)
+    }
+
+    /// As [`Happy::account`], with the refusal as an answer.
+    pub(super) fn caller(&self, head: &RequestHead) -> Result<Result<Caller, Response>, HttpError> {
+        match self.account(head) {
+            Ok(account) => Ok(Ok(Caller { account })),
+            Err(error) if error.code == EXACT => {
+                Ok(Err(told(error.status, &json!({"error": error.message}))))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// 429 for an address that calls without a token too often.

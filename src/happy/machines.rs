@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, base64_or_null, ok, refused, store_error};
-use super::db::machines::{self, Machine, NewMachine};
-use super::{Happy, call};
+use super::answer::{Answer, base64_or_null, ok, refused, store_error, write_error};
+use super::db::machines::{self, Machine, NewMachine, OfId};
+use super::{Happy, Recipients, call};
 use crate::limits;
 use crate::server::{Method, Request, Router, StatusCode};
 
@@ -35,56 +35,70 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 async fn create(happy: Happy, mut request: Request) -> Answer {
     let asked: Asked = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let new = NewMachine {
         id: asked.id,
         metadata: asked.metadata,
         daemon_state: asked.daemon_state,
         data_encryption_key: asked.data_encryption_key,
     };
-    let now = happy.0.clock.wall();
+    let (owner, now) = (account.clone(), happy.0.clock.wall());
     let made = happy
         .0
         .store
         .write_sized(new.metadata.len(), move |db| {
-            machines::of_id(db, &caller.account, &new, now)
+            machines::of_id(db, &owner, &new, now)
         })
         .await;
-    match made.map_err(store_error)? {
-        Some(machine) => ok(json!({"machine": machine})),
-        None => refused(
+    match made.map_err(write_error)? {
+        OfId::Made(machine, seqs) => {
+            tell_of(&happy, &account, &machine, seqs);
+            ok(json!({"machine": machine}))
+        }
+        OfId::Known(machine) => ok(json!({"machine": machine})),
+        OfId::AnotherAccounts => refused(
             StatusCode::CONFLICT,
             "Machine is registered to another account",
         ),
     }
 }
 
+/// That it is there, and then its metadata, for the machine's own socket too.
+fn tell_of(happy: &Happy, account: &str, machine: &Machine, [made, metadata]: [i64; 2]) {
+    let mut body = with_seq(machine);
+    let id = body["id"].take();
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("id");
+    }
+    body["t"] = json!("new-machine");
+    body["machineId"] = id.clone();
+    let update = json!({
+        "t": "update-machine",
+        "machineId": id,
+        "metadata": {"value": body["metadata"], "version": body["metadataVersion"]},
+    });
+    happy.publish(account, made, body, Recipients::UserScoped);
+    let to = Recipients::Machine(machine.id.clone());
+    happy.publish(account, metadata, update, to);
+}
+
 async fn list(happy: Happy, request: Request) -> Answer {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let found = happy
         .0
         .store
-        .query(move |db| machines::list(db, &caller.account))
+        .query(move |db| machines::list(db, &account))
         .await
         .map_err(store_error)?;
     ok(found.iter().map(with_seq).collect())
 }
 
 async fn get(happy: Happy, request: Request) -> Answer {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let found = happy
         .0
         .store
-        .read(|db| machines::get(db, &caller.account, request.param("id")));
+        .read(|db| machines::get(db, &account, request.param("id")));
     match found.map_err(store_error)? {
         Some(machine) => ok(json!({"machine": with_seq(&machine)})),
         None => refused(StatusCode::NOT_FOUND, "Machine not found"),
@@ -92,20 +106,19 @@ async fn get(happy: Happy, request: Request) -> Answer {
 }
 
 async fn delete(happy: Happy, request: Request) -> Answer {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
-    let id = request.param("id").to_owned();
+    let account = happy.account(&request.head)?;
+    let (owner, id) = (account.clone(), request.param("id").to_owned());
     let deleted = happy
         .0
         .store
-        .write(move |db| machines::delete(db, &caller.account, &id))
+        .write(move |db| machines::delete(db, &owner, &id))
         .await;
-    match deleted.map_err(store_error)? {
-        true => ok(json!({"success": true})),
-        false => refused(StatusCode::NOT_FOUND, "Machine not found"),
-    }
+    let Some(seq) = deleted.map_err(store_error)? else {
+        return refused(StatusCode::NOT_FOUND, "Machine not found");
+    };
+    let body = json!({"t": "delete-machine", "machineId": request.param("id")});
+    happy.publish(&account, seq, body, Recipients::UserScoped);
+    ok(json!({"success": true}))
 }
 
 /// Lists tell a number that never moves.

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, internal, ok, refused, store_error};
+use super::answer::{Answer, internal, ok, refusal, store_error, write_error};
 use super::db::messages::{self, From, Message, NewMessage};
-use super::{Happy, call, id};
+use super::{Happy, Recipients, call, id};
 use crate::limits;
 use crate::server::{HttpError, Method, Request, Router, StatusCode};
 
@@ -31,44 +31,35 @@ async fn list(happy: Happy, request: Request) -> Answer {
         (_, Some(before)) => From::Before(before),
         (after, None) => From::After(after.unwrap_or(0)),
     };
-    let Some((found, has_more)) = (match page(&happy, &request, from, limit).await? {
-        Ok(found) => found,
-        Err(refusal) => return Ok(refusal),
-    }) else {
-        return refused(StatusCode::NOT_FOUND, "Session not found");
-    };
+    let (found, has_more) = page(&happy, &request, from, limit).await?;
     ok(json!({"messages": told(&found), "hasMore": has_more}))
 }
 
 /// As older clients ask.
 async fn newest(happy: Happy, request: Request) -> Answer {
     let from = From::Before(i64::MAX);
-    match page(&happy, &request, from, OLDER_LISTED).await? {
-        Err(refusal) => Ok(refusal),
-        Ok(None) => refused(StatusCode::NOT_FOUND, "Session not found"),
-        Ok(Some((found, _))) => ok(json!({"messages": told(&found)})),
-    }
+    let (found, _) = page(&happy, &request, from, OLDER_LISTED).await?;
+    ok(json!({"messages": told(&found)}))
 }
-
-type Page = Option<(Vec<Message>, bool)>;
 
 async fn page(
     happy: &Happy,
     request: &Request,
     from: From,
     limit: usize,
-) -> Result<Result<Page, crate::server::Response>, HttpError> {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
+) -> Result<(Vec<Message>, bool), HttpError> {
+    let account = happy.account(&request.head)?;
     let session = request.param("id").to_owned();
     let found = happy
         .0
         .store
-        .query(move |db| messages::page(db, &caller.account, &session, from, limit))
+        .query(move |db| messages::page(db, &account, &session, from, limit))
         .await;
-    found.map(Ok).map_err(store_error)
+    found.map_err(store_error)?.ok_or_else(no_session)
+}
+
+fn no_session() -> HttpError {
+    refusal(StatusCode::NOT_FOUND, "Session not found")
 }
 
 fn told(messages: &[Message]) -> Vec<Value> {
@@ -96,31 +87,36 @@ async fn post(happy: Happy, mut request: Request) -> Answer {
             "messages has to hold 1 to 100 items, each with a localId.",
         ));
     }
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
-    let (session, now) = (request.param("id").to_owned(), happy.0.clock.wall());
+    let account = happy.account(&request.head)?;
+    let now = happy.0.clock.wall();
     let mut bytes = 0;
     let mut new = Vec::with_capacity(count);
     for item in posted.messages {
         bytes += item.content.len();
         new.push(NewMessage {
             id: id::new(now).ok_or_else(internal)?,
-            local_id: item.local_id,
+            local_id: Some(item.local_id),
             content: item.content,
         });
     }
+    let (owner, session) = (account.clone(), request.param("id").to_owned());
     let stored = happy
         .0
         .store
         .write_sized(bytes, move |db| {
-            messages::store(db, &caller.account, &session, new, now)
+            messages::store(db, &owner, &session, new, now)
         })
         .await;
-    let Some(stored) = stored.map_err(store_error)? else {
-        return refused(StatusCode::NOT_FOUND, "Session not found");
-    };
-    let told: Vec<Value> = stored.iter().map(Message::without_content).collect();
+    let stored = stored.map_err(write_error)?.ok_or_else(no_session)?;
+    let session = request.param("id");
+    for (seq, message) in stored.told {
+        let body = json!({"t": "new-message", "sid": session, "message": message});
+        happy.publish(&account, seq, body, Recipients::Session(session.to_owned()));
+    }
+    let told: Vec<Value> = stored
+        .messages
+        .iter()
+        .map(Message::without_content)
+        .collect();
     ok(json!({"messages": told}))
 }

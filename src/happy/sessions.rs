@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, base64_or_null, internal, ok, refused, store_error};
+use super::answer::{Answer, base64_or_null, internal, ok, refused, store_error, write_error};
 use super::db::sessions::{self, NewSession, Session};
-use super::{Happy, call, id};
+use super::{Happy, Recipients, call, id};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::server::{Method, Request, Router, StatusCode};
@@ -37,10 +37,7 @@ struct Asked {
 async fn create(happy: Happy, mut request: Request) -> Answer {
     let asked: Asked = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let now = happy.0.clock.wall();
     let new = NewSession {
         id: id::new(now).ok_or_else(internal)?,
@@ -48,25 +45,29 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
         metadata: asked.metadata,
         data_encryption_key: asked.data_encryption_key,
     };
+    let owner = account.clone();
     let made = happy
         .0
         .store
         .write_sized(new.metadata.len(), move |db| {
-            sessions::of_tag(db, &caller.account, &new, now)
+            sessions::of_tag(db, &owner, &new, now)
         })
         .await;
-    ok(json!({"session": told_v1(&made.map_err(store_error)?)}))
+    let (session, told_by) = made.map_err(write_error)?;
+    if let Some(seq) = told_by {
+        let mut body = json!(session);
+        body["t"] = json!("new-session");
+        happy.publish(&account, seq, body, Recipients::UserScoped);
+    }
+    ok(json!({"session": told_v1(&session)}))
 }
 
 async fn list(happy: Happy, request: Request) -> Answer {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let found = happy
         .0
         .store
-        .query(move |db| sessions::newest(db, &caller.account, LISTED))
+        .query(move |db| sessions::newest(db, &account, LISTED))
         .await
         .map_err(store_error)?;
     let told: Vec<Value> = found.iter().map(told_v1).collect();
@@ -76,10 +77,7 @@ async fn list(happy: Happy, request: Request) -> Answer {
 async fn page(happy: Happy, request: Request) -> Answer {
     let limit = call::number(&request, "limit", 1, 200)?.unwrap_or(50) as usize;
     let since = call::number(&request, "changedSince", 1, i64::MAX)?.unwrap_or(-1);
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let cursor = request.query("cursor");
     let before = match cursor.as_deref().map(|text| text.strip_prefix(CURSOR)) {
         Some(None) => return refused(StatusCode::BAD_REQUEST, "Invalid cursor format"),
@@ -89,7 +87,7 @@ async fn page(happy: Happy, request: Request) -> Answer {
     let mut found = happy
         .0
         .store
-        .query(move |db| sessions::page(db, &caller.account, before.as_deref(), since, limit + 1))
+        .query(move |db| sessions::page(db, &account, before.as_deref(), since, limit + 1))
         .await
         .map_err(store_error)?;
     let has_next = found.len() > limit;
@@ -101,56 +99,69 @@ async fn page(happy: Happy, request: Request) -> Answer {
 
 async fn active(happy: Happy, request: Request) -> Answer {
     let limit = call::number(&request, "limit", 1, 500)?.unwrap_or(150) as usize;
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let window = limits::HAPPY_ACTIVE_WINDOW.as_millis() as i64;
     let since = UnixMillis(happy.0.clock.wall().0 - window);
     let found = happy
         .0
         .store
-        .query(move |db| sessions::active(db, &caller.account, since, limit))
+        .query(move |db| sessions::active(db, &account, since, limit))
         .await
         .map_err(store_error)?;
     ok(json!({"sessions": found}))
 }
 
 async fn archive(happy: Happy, request: Request) -> Answer {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
-    let (id, now) = (request.param("id").to_owned(), happy.0.clock.wall());
+    let account = happy.account(&request.head)?;
+    let (owner, id) = (account.clone(), request.param("id").to_owned());
+    let now = happy.0.clock.wall();
     let archived = happy
         .0
         .store
-        .write(move |db| sessions::archive(db, &caller.account, &id, now))
+        .write(move |db| sessions::archive(db, &owner, &id, now))
         .await;
-    match archived.map_err(store_error)? {
-        true => ok(json!({"success": true})),
-        false => refused(StatusCode::NOT_FOUND, "Session not found"),
+    if !archived.map_err(store_error)? {
+        return refused(StatusCode::NOT_FOUND, "Session not found");
     }
+    let body = json!({
+        "type": "activity",
+        "id": request.param("id"),
+        "active": false,
+        "activeAt": now.0,
+        "thinking": false,
+    });
+    happy.ephemeral(&account, body, Recipients::UserScoped);
+    ok(json!({"success": true}))
 }
 
 async fn delete(happy: Happy, request: Request) -> Answer {
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
-    let id = request.param("id").to_owned();
+    let account = happy.account(&request.head)?;
+    loop {
+        let (owner, id) = (account.clone(), request.param("id").to_owned());
+        let emptied = happy
+            .0
+            .store
+            .write(move |db| sessions::empty(db, &owner, &id))
+            .await;
+        if !emptied.map_err(store_error)? {
+            break;
+        }
+    }
+    let (owner, id) = (account.clone(), request.param("id").to_owned());
     let deleted = happy
         .0
         .store
-        .write(move |db| sessions::delete(db, &caller.account, &id))
+        .write(move |db| sessions::delete(db, &owner, &id))
         .await;
-    match deleted.map_err(store_error)? {
-        true => ok(json!({"success": true})),
-        false => refused(
+    let Some(seq) = deleted.map_err(store_error)? else {
+        return refused(
             StatusCode::NOT_FOUND,
             "Session not found or not owned by user",
-        ),
-    }
+        );
+    };
+    let body = json!({"t": "delete-session", "sid": request.param("id")});
+    happy.publish(&account, seq, body, Recipients::UserScoped);
+    ok(json!({"success": true}))
 }
 
 fn told_v1(session: &Session) -> Value {

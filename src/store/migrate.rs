@@ -53,6 +53,10 @@ pub const STEPS: &[Step] = &[
         name: "0009_happy_sessions",
         sql: include_str!("sql/0009_happy_sessions.sql"),
     },
+    Step {
+        name: "0010_happy_room",
+        sql: include_str!("sql/0010_happy_room.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -32,6 +32,7 @@ mod tests;
 
 pub use error::{OpenError, StoreError};
 pub use open::{Examined, examine, foreign, look, upgrade};
+pub use rusqlite::Error as SqlError;
 pub use rusqlite::types::Value as Cell;
 pub use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 pub use writer::{COMMIT_METRIC, QUEUE_METRIC, StoreHealth};

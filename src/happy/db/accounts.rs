@@ -1,5 +1,6 @@
 //! Accounts: a public key each.
 
+use super::WriteError;
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, OptionalExtension, StoreError, params};
@@ -41,4 +42,15 @@ pub fn make(
     )?
     .execute(params![id, key, now.0, limits::HAPPY_ACCOUNTS_MAX as i64])?;
     of_key(db, key)
+}
+
+/// Refuses what would make the account store more than it may.
+pub fn want_room(db: &Connection, account: &str, more: usize) -> Result<(), WriteError> {
+    let stored: i64 = db
+        .prepare_cached("SELECT bytes FROM happy_accounts WHERE id = ?1")?
+        .query_row([account], |row| row.get(0))?;
+    match stored.saturating_add(more as i64) > limits::HAPPY_ACCOUNT_BYTES_MAX {
+        true => Err(WriteError::NoRoom),
+        false => Ok(()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::{WriteError, accounts};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, Row, StoreError, params};
@@ -31,28 +32,57 @@ pub struct NewMachine {
 const COLUMNS: &str = "id, metadata, metadata_version, daemon_state, daemon_state_version, \
      data_encryption_key, active, last_active_at, created_at, updated_at";
 
-/// The machine of this id, made unless it is there; `None` when it is another account's.
+/// A machine, and what became of asking for its making.
+pub enum OfId {
+    /// With the numbers of the two updates that tell of it.
+    Made(Machine, [i64; 2]),
+    Known(Machine),
+    AnotherAccounts,
+}
+
+/// The machine of this id, made unless it is there.
 pub fn of_id(
     db: &Connection,
     account: &str,
     new: &NewMachine,
     now: UnixMillis,
-) -> Result<Option<Machine>, StoreError> {
-    db.prepare_cached(
-        "INSERT INTO happy_machines (id, account_id, metadata, daemon_state,
-             daemon_state_version, data_encryption_key, last_active_at, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7) ON CONFLICT (id) DO NOTHING",
-    )?
-    .execute(params![
-        new.id,
-        account,
-        new.metadata,
-        new.daemon_state,
-        new.daemon_state.is_some(),
-        new.data_encryption_key,
-        now.0
-    ])?;
-    get(db, account, &new.id)
+) -> Result<OfId, WriteError> {
+    if let Some(known) = get(db, account, &new.id)? {
+        return Ok(OfId::Known(known));
+    }
+    let is_taken = db
+        .prepare_cached("SELECT 1 FROM happy_machines WHERE id = ?1")?
+        .exists([&new.id])?;
+    if is_taken {
+        return Ok(OfId::AnotherAccounts);
+    }
+    let made = db
+        .prepare_cached(
+            "INSERT INTO happy_machines (id, account_id, metadata, daemon_state,
+                 daemon_state_version, data_encryption_key, last_active_at, created_at, updated_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7
+             WHERE (SELECT count(*) FROM happy_machines WHERE account_id = ?2) < ?8",
+        )?
+        .execute(params![
+            new.id,
+            account,
+            new.metadata,
+            new.daemon_state,
+            new.daemon_state.is_some(),
+            new.data_encryption_key,
+            now.0,
+            limits::HAPPY_MACHINES_MAX as i64
+        ])?;
+    match get(db, account, &new.id)? {
+        Some(machine) if made > 0 => {
+            let first = accounts::next_seq(db, account)?;
+            Ok(OfId::Made(
+                machine,
+                [first, accounts::next_seq(db, account)?],
+            ))
+        }
+        _ => Err(WriteError::NoRoom),
+    }
 }
 
 pub fn get(db: &Connection, account: &str, id: &str) -> Result<Option<Machine>, StoreError> {
@@ -67,18 +97,20 @@ pub fn get(db: &Connection, account: &str, id: &str) -> Result<Option<Machine>, 
 pub fn list(db: &Connection, account: &str) -> Result<Vec<Machine>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM happy_machines WHERE account_id = ?1
-         ORDER BY last_active_at DESC, id LIMIT ?2"
+         ORDER BY last_active_at DESC, id"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let limit = limits::HAPPY_MACHINES_LISTED_MAX as i64;
-    let rows = statement.query_and_then(params![account, limit], machine)?;
+    let rows = statement.query_and_then([account], machine)?;
     rows.collect()
 }
 
-/// Whether there was one.
-pub fn delete(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
+/// The number of the update that tells of it; `None` when there was no such machine.
+pub fn delete(db: &Connection, account: &str, id: &str) -> Result<Option<i64>, StoreError> {
     let sql = "DELETE FROM happy_machines WHERE id = ?1 AND account_id = ?2";
-    Ok(db.execute(sql, [id, account])? > 0)
+    match db.execute(sql, [id, account])? {
+        0 => Ok(None),
+        _ => Ok(Some(accounts::next_seq(db, account)?)),
+    }
 }
 
 fn machine(row: &Row) -> Result<Machine, StoreError> {

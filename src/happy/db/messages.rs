@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::sessions;
+use super::{WriteError, accounts, sessions};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, Row, StoreError, params};
@@ -17,7 +17,8 @@ pub struct Message {
 
 pub struct NewMessage {
     pub id: String,
-    pub local_id: String,
+    /// Repeated by a sender that does not know whether it was heard.
+    pub local_id: Option<String>,
     pub content: String,
 }
 
@@ -84,32 +85,43 @@ pub fn page(
     Ok(Some((messages, false)))
 }
 
-/// Stores those whose local id is new, in order; returns all of them as they are now stored, by
-/// number. `None`: no such session.
+/// What became of messages that were handed in.
+pub struct Stored {
+    /// All of them as they are now stored, by number; those that were known without their content.
+    pub messages: Vec<Message>,
+    /// For each that is new the number of the update that tells of it. One without content is
+    /// stored and not told of.
+    pub told: Vec<(i64, Value)>,
+}
+
+/// Stores those whose local id is new, in order. `None`: no such session.
 pub fn store(
     db: &Connection,
     account: &str,
     session: &str,
     new: Vec<NewMessage>,
     now: UnixMillis,
-) -> Result<Option<Vec<Message>>, StoreError> {
+) -> Result<Option<Stored>, WriteError> {
     let Some(before) = sessions::seq(db, account, session)? else {
         return Ok(None);
     };
     let mut seq = before;
-    let mut stored: Vec<Message> = Vec::new();
+    let mut bytes = 0;
+    let mut messages: Vec<Message> = Vec::new();
+    let mut told = Vec::new();
     for new in new {
-        if stored
-            .iter()
-            .any(|known| known.local_id.as_deref() == Some(&new.local_id))
-        {
-            continue;
-        }
-        if let Some(known) = of_local_id(db, session, &new.local_id)? {
-            stored.push(known);
-            continue;
+        if let Some(local_id) = &new.local_id {
+            let is_repeated = |known: &Message| known.local_id.as_ref() == Some(local_id);
+            if messages.iter().any(is_repeated) {
+                continue;
+            }
+            if let Some(known) = of_local_id(db, session, local_id)? {
+                messages.push(known);
+                continue;
+            }
         }
         seq += 1;
+        bytes += new.content.len() + limits::HAPPY_MESSAGE_OVERHEAD;
         db.prepare_cached(
             "INSERT INTO happy_messages (id, session_id, seq, local_id, content, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -122,20 +134,27 @@ pub fn store(
             new.content,
             now.0
         ])?;
-        stored.push(Message {
+        let message = Message {
             id: new.id,
             seq,
-            local_id: Some(new.local_id),
+            local_id: new.local_id,
             content: new.content,
             created_at: now.0,
-        });
+        };
+        if !message.content.is_empty() {
+            told.push((accounts::next_seq(db, account)?, message.with_content()));
+        }
+        messages.push(message);
     }
     if seq > before {
-        db.prepare_cached("UPDATE happy_sessions SET seq = ?2, updated_at = ?3 WHERE id = ?1")?
-            .execute(params![session, seq, now.0])?;
+        accounts::want_room(db, account, bytes)?;
+        db.prepare_cached(
+            "UPDATE happy_sessions SET seq = ?2, updated_at = ?3, bytes = bytes + ?4 WHERE id = ?1",
+        )?
+        .execute(params![session, seq, now.0, bytes as i64])?;
     }
-    stored.sort_by_key(|message| message.seq);
-    Ok(Some(stored))
+    messages.sort_by_key(|message| message.seq);
+    Ok(Some(Stored { messages, told }))
 }
 
 fn of_local_id(

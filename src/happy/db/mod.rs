@@ -1,7 +1,31 @@
 //! The room's rows, one file for each family.
 
+use crate::store::{SqlError, StoreError};
+
 pub mod accounts;
 pub mod machines;
 pub mod messages;
 pub mod pairings;
 pub mod sessions;
+#[cfg(test)]
+mod tests;
+
+/// Why a client's write was not made.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The account stores as much, or has as many of these, as it may.
+    NoRoom,
+    Store(StoreError),
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> WriteError {
+        WriteError::Store(error)
+    }
+}
+
+impl From<SqlError> for WriteError {
+    fn from(error: SqlError) -> WriteError {
+        WriteError::Store(error.into())
+    }
+}

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::{WriteError, accounts};
 use crate::clock::UnixMillis;
+use crate::limits;
 use crate::store::{Connection, OptionalExtension, Row, StoreError, ToSql, params};
 
 #[derive(Serialize)]
@@ -31,29 +33,44 @@ pub struct NewSession {
 const COLUMNS: &str = "id, seq, created_at, updated_at, active, last_active_at, metadata, \
      metadata_version, agent_state, agent_state_version, data_encryption_key";
 
-/// The session of this tag, made unless it is there.
+/// The session of this tag, and the number of the update that tells of it where it was made now.
 pub fn of_tag(
     db: &Connection,
     account: &str,
     new: &NewSession,
     now: UnixMillis,
-) -> Result<Session, StoreError> {
-    db.prepare_cached(
-        "INSERT INTO happy_sessions (id, account_id, tag, metadata, data_encryption_key,
-             last_active_at, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6) ON CONFLICT (account_id, tag) DO NOTHING",
-    )?
-    .execute(params![
-        new.id,
-        account,
-        new.tag,
-        new.metadata,
-        new.data_encryption_key,
-        now.0
-    ])?;
+) -> Result<(Session, Option<i64>), WriteError> {
     let sql = format!("SELECT {COLUMNS} FROM happy_sessions WHERE account_id = ?1 AND tag = ?2");
-    db.prepare_cached(&sql)?
-        .query_row([account, &new.tag], |row| Ok(session(row)))?
+    let known = |db: &Connection| {
+        db.prepare_cached(&sql)?
+            .query_and_then([account, &new.tag], session)?
+            .next()
+            .transpose()
+    };
+    if let Some(session) = known(db)? {
+        return Ok((session, None));
+    }
+    accounts::want_room(db, account, new.metadata.len())?;
+    let made = db
+        .prepare_cached(
+            "INSERT INTO happy_sessions (id, account_id, tag, metadata, data_encryption_key,
+                 last_active_at, created_at, updated_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6
+             WHERE (SELECT count(*) FROM happy_sessions WHERE account_id = ?2) < ?7",
+        )?
+        .execute(params![
+            new.id,
+            account,
+            new.tag,
+            new.metadata,
+            new.data_encryption_key,
+            now.0,
+            limits::HAPPY_SESSIONS_MAX as i64
+        ])?;
+    match known(db)? {
+        Some(session) if made > 0 => Ok((session, Some(accounts::next_seq(db, account)?))),
+        _ => Err(WriteError::NoRoom),
+    }
 }
 
 /// Newest change first.
@@ -116,14 +133,30 @@ pub fn archive(
     Ok(changed > 0)
 }
 
-/// With its messages. Whether there was one.
-pub fn delete(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
+/// Removes some of its messages; whether there may be more. Other writes wait for each piece of a
+/// long session, and not for all of it.
+pub fn empty(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
     if seq(db, account, id)?.is_none() {
         return Ok(false);
     }
+    let gone = db
+        .prepare_cached(
+            "DELETE FROM happy_messages WHERE rowid IN
+                 (SELECT rowid FROM happy_messages WHERE session_id = ?1 LIMIT ?2)",
+        )?
+        .execute(params![id, limits::HAPPY_DELETED_AT_ONCE as i64])?;
+    Ok(gone == limits::HAPPY_DELETED_AT_ONCE)
+}
+
+/// Removes it with what is left of its messages. The number of the update that tells of it;
+/// `None` when there was no such session.
+pub fn delete(db: &Connection, account: &str, id: &str) -> Result<Option<i64>, StoreError> {
+    if seq(db, account, id)?.is_none() {
+        return Ok(None);
+    }
     db.execute("DELETE FROM happy_messages WHERE session_id = ?1", [id])?;
     db.execute("DELETE FROM happy_sessions WHERE id = ?1", [id])?;
-    Ok(true)
+    Ok(Some(accounts::next_seq(db, account)?))
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {

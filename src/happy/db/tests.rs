@@ -1,0 +1,119 @@
+//! The statements over a database in memory.
+
+use crate::clock::UnixMillis;
+use crate::happy::db::messages::NewMessage;
+use crate::happy::db::sessions::NewSession;
+use crate::happy::db::{WriteError, accounts, messages, sessions};
+use crate::limits;
+use crate::store::{Connection, migrate};
+
+const NOW: UnixMillis = UnixMillis(1_795_205_421_573);
+
+fn with_account() -> Connection {
+    let db = Connection::open_in_memory().expect("a database");
+    for step in migrate::STEPS {
+        db.execute_batch(step.sql).expect("a step");
+    }
+    let made = accounts::make(&db, "a", "00", NOW).expect("an account");
+    assert_eq!(made.as_deref(), Some("a"));
+    db
+}
+
+fn stored_bytes(db: &Connection) -> i64 {
+    let sql = "SELECT bytes FROM happy_accounts WHERE id = 'a'";
+    db.query_row(sql, [], |row| row.get(0)).expect("a sum")
+}
+
+fn make(db: &Connection, id: &str) -> Result<Option<i64>, WriteError> {
+    let new = NewSession {
+        id: id.into(),
+        tag: id.into(),
+        metadata: "12345".into(),
+        data_encryption_key: None,
+    };
+    sessions::of_tag(db, "a", &new, NOW).map(|(_, seq)| seq)
+}
+
+fn post(db: &Connection, session: &str, local_id: Option<&str>) -> Result<usize, WriteError> {
+    let new = NewMessage {
+        id: format!("{session}-{local_id:?}"),
+        local_id: local_id.map(str::to_owned),
+        content: "1234567".into(),
+    };
+    let stored = messages::store(db, "a", session, vec![new], NOW)?;
+    Ok(stored.expect("the session").told.len())
+}
+
+#[test]
+fn what_an_account_stores_is_summed_whichever_way_it_comes_and_goes() {
+    let db = with_account();
+    let message = (7 + limits::HAPPY_MESSAGE_OVERHEAD) as i64;
+    make(&db, "s").expect("a session");
+    make(&db, "s").expect("the same session");
+    make(&db, "t").expect("another session");
+    assert_eq!(stored_bytes(&db), 2 * 5);
+    post(&db, "s", Some("l")).expect("a message");
+    post(&db, "s", Some("l")).expect("a repeated message");
+    post(&db, "t", None).expect("a message without a name");
+    assert_eq!(stored_bytes(&db), 2 * 5 + 2 * message);
+    db.execute(
+        "UPDATE happy_sessions SET metadata = 'ää', agent_state = '123' WHERE id = 's'",
+        [],
+    )
+    .expect("a change");
+    assert_eq!(stored_bytes(&db), 4 + 3 + 5 + 2 * message);
+    assert!(!sessions::empty(&db, "a", "s").expect("emptied"));
+    assert!(sessions::delete(&db, "a", "s").expect("deleted").is_some());
+    assert_eq!(stored_bytes(&db), 5 + message);
+    assert!(sessions::delete(&db, "a", "t").expect("deleted").is_some());
+    assert_eq!(stored_bytes(&db), 0);
+}
+
+#[test]
+fn a_full_account_is_refused_what_is_new_and_answered_what_is_known() {
+    let db = with_account();
+    make(&db, "s").expect("a session");
+    assert_eq!(post(&db, "s", Some("known")).expect("a message"), 1);
+    db.execute(
+        "UPDATE happy_accounts SET bytes = ?1",
+        [limits::HAPPY_ACCOUNT_BYTES_MAX],
+    )
+    .expect("a full account");
+    assert!(matches!(make(&db, "t"), Err(WriteError::NoRoom)));
+    assert!(matches!(
+        post(&db, "s", Some("new")),
+        Err(WriteError::NoRoom)
+    ));
+    assert_eq!(make(&db, "s").expect("the known session"), None);
+    assert_eq!(post(&db, "s", Some("known")).expect("the known message"), 0);
+}
+
+#[test]
+fn updates_are_numbered_in_the_order_of_the_writes_and_known_things_take_none() {
+    let db = with_account();
+    assert_eq!(make(&db, "s").expect("a session"), Some(1));
+    assert_eq!(make(&db, "s").expect("the same"), None);
+    let new = |local_id: &str, content: &str| NewMessage {
+        id: local_id.into(),
+        local_id: Some(local_id.into()),
+        content: content.into(),
+    };
+    let posted = vec![
+        new("a", "x"),
+        new("empty", ""),
+        new("a", "y"),
+        new("b", "z"),
+    ];
+    let stored = messages::store(&db, "a", "s", posted, NOW)
+        .expect("stored")
+        .expect("the session");
+    let told: Vec<(i64, i64)> = stored
+        .told
+        .iter()
+        .map(|(seq, message)| (*seq, message["seq"].as_i64().expect("a number")))
+        .collect();
+    // The one without content is stored and not told of.
+    assert_eq!(told, [(2, 1), (3, 3)]);
+    assert_eq!(stored.messages.len(), 3);
+    assert_eq!(sessions::delete(&db, "a", "s").expect("deleted"), Some(4));
+}
