@@ -1,6 +1,7 @@
 //! Consistent copies through SQLite's online backup, opened and checked before they count.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,31 +24,46 @@ pub fn folder(database: &Path) -> PathBuf {
         .join("backups")
 }
 
-/// Copies the whole database to `target`: written under a temporary name, checked, synced,
-/// renamed. Nothing else in the target's folder is touched.
+/// Copies the whole database to `target`, for this user alone: written under a temporary name,
+/// checked, synced, renamed. Nothing else in the target's folder is touched.
 pub fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {
     let io = |error: std::io::Error| StoreError::Io(error.to_string());
     let folder = target.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
     let temporary = target.with_extension("partial");
-    let _ = fs::remove_file(&temporary);
-    {
-        let mut copy = Connection::open(&temporary)?;
-        let backup = rusqlite::backup::Backup::new(source, &mut copy)?;
-        backup.run_to_completion(PAGES_PER_STEP, Duration::ZERO, None)?;
-        drop(backup);
-        // A copy without a log can be looked at without leaving files beside it.
-        copy.pragma_update(None, "journal_mode", "DELETE")?;
-    }
-    if !is_good(&temporary) {
+    let made = write(source, &temporary).and_then(|()| match is_good(&temporary) {
+        true => Ok(()),
+        false => Err(StoreError::Io("the copy did not pass its check".into())),
+    });
+    if let Err(error) = made {
         let _ = fs::remove_file(&temporary);
-        return Err(StoreError::Io("the copy did not pass its check".into()));
+        return Err(error);
     }
     File::open(&temporary)
         .and_then(|file| file.sync_all())
         .map_err(io)?;
     fs::rename(&temporary, target).map_err(io)?;
     sync_folder(target).map_err(io)
+}
+
+fn write(source: &Connection, target: &Path) -> Result<(), StoreError> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(target)
+        .map_err(|error| StoreError::Io(error.to_string()))?;
+    let mut copy = Connection::open(target)?;
+    // One transaction holds the moment: a copy in steps would begin again after each commit.
+    let moment = source.unchecked_transaction()?;
+    moment.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    let backup = rusqlite::backup::Backup::new(source, &mut copy)?;
+    backup.run_to_completion(PAGES_PER_STEP, Duration::ZERO, None)?;
+    drop(backup);
+    drop(moment);
+    // A copy without a log can be looked at without leaving files beside it.
+    Ok(copy.pragma_update(None, "journal_mode", "DELETE")?)
 }
 
 /// The newest copy in `folder` that opens, passes `integrity_check` and is of a known schema.

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
+use crate::limits::THREAD_STACK_BYTES;
 use crate::ops::Registry;
 
 mod answers;
@@ -214,16 +215,22 @@ impl Store {
         job(&self.0.reader.borrow())
     }
 
-    /// A consistent, checked copy of the whole database at `target`, made on the `store` thread:
-    /// writes wait meanwhile.
+    /// A checked copy of the whole database at `target`, as it is at this moment. It is made on a
+    /// thread and a connection of its own, so writes go on meanwhile; it ends by itself even when
+    /// nobody waits for it any more.
     pub async fn backup(&self, target: &Path) -> Result<(), StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let answer = Box::new(move |copied| -> Deliver {
-            Box::new(move || {
+        let (path, target) = (self.0.path.clone(), target.to_path_buf());
+        std::thread::Builder::new()
+            .name("backup".into())
+            .stack_size(THREAD_STACK_BYTES)
+            .spawn(move || {
+                let copied = open::reading(&path)
+                    .map_err(StoreError::from)
+                    .and_then(|source| backup::copy(&source, &target));
                 let _ = sender.send(copied);
             })
-        });
-        self.0.writer.copy(target.to_path_buf(), answer)?;
+            .map_err(|error| StoreError::Io(error.to_string()))?;
         receiver.await.unwrap_or(Err(StoreError::Closed))
     }
 

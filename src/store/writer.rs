@@ -53,7 +53,6 @@ pub type Relaxed = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
 enum Message {
     Durable(Job),
     Relaxed(Relaxed),
-    Copy(PathBuf, Answer),
     Close,
 }
 
@@ -195,10 +194,6 @@ impl WriterThread {
         }
     }
 
-    pub fn copy(&self, target: PathBuf, answer: Answer) -> Result<(), StoreError> {
-        self.send(Message::Copy(target, answer))
-    }
-
     /// Everything queued before is committed first. May wait for a place in the queue.
     pub fn close(&self) -> Option<JoinHandle<()>> {
         let thread = self.thread.borrow_mut().take();
@@ -332,13 +327,6 @@ impl Writer {
             Message::Relaxed(job) => {
                 self.pending_since.get_or_insert_with(Instant::now);
                 self.pending.push(job);
-            }
-            Message::Copy(target, answer) => {
-                let copied = match self.connection() {
-                    Ok(connection) => super::backup::copy(connection, &target),
-                    Err(error) => Err(error),
-                };
-                self.answers.send(vec![answer(copied)]);
             }
             Message::Close => self.closing = true,
         }

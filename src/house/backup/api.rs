@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{BackupError, Backups, file, restore};
-use crate::clock::UnixMillis;
+use super::restore::{self, Note};
+use super::{BackupError, Backups, file};
 use crate::limits::RESTORE_BYTES_MAX;
 use crate::server::upload::{Upload, on_thread};
 use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode, files};
@@ -82,30 +82,35 @@ async fn download(backups: Backups, request: Request) -> Answer {
 
 /// Verified and laid ready here; the box then restarts by itself and takes it.
 async fn take_back(backups: Backups, mut request: Request) -> Answer {
-    let parts = &backups.0.parts;
-    if backups.0.under_way.replace(true) {
-        return Err(refusal(BackupError::Underway));
-    }
-    let staged = async {
-        let upload = Upload::receive(&mut request, &parts.data_dir, RESTORE_BYTES_MAX).await?;
-        let (path, database) = (upload.path.clone(), parts.store.path().to_owned());
-        let (data_dir, now): (_, UnixMillis) = (parts.data_dir.clone(), parts.clock.wall());
-        let staged = on_thread("restore", move || {
-            restore::stage(&path, &database, &data_dir, now)
-        });
-        staged.await?.map_err(|error| {
-            HttpError::invalid(format!(
-                "The file cannot be restored: {error}; nothing was changed."
-            ))
-        })
-    };
-    let staged = staged.await;
-    backups.0.under_way.set(false);
-    let note = staged?;
-    log::info!("event=restore_ready made_at={}", note.made_at);
-    backups.0.restart.notify_one();
+    let turn = backups.turn().map_err(refusal)?;
+    let data_dir = &backups.0.parts.data_dir;
+    let upload = Upload::receive(&mut request, data_dir, RESTORE_BYTES_MAX).await?;
+    // What was sent whole is taken, even when whoever sent it goes away meanwhile.
+    let staging = tokio::task::spawn_local(async move {
+        let note = stage(&backups, upload).await?;
+        drop(turn);
+        log::info!("event=restore_ready made_at={}", note.made_at);
+        backups.0.restart.notify_one();
+        Ok::<Note, HttpError>(note)
+    });
+    let ended = |_| Err(HttpError::busy("The box is stopping; send it again.", 1));
+    let note = staging.await.unwrap_or_else(ended)?;
     let data = json!({ "restore": note.stamp, "made_at": note.made_at, "restarting": true });
     success(StatusCode::ACCEPTED, data)
+}
+
+async fn stage(backups: &Backups, upload: Upload) -> Result<Note, HttpError> {
+    let parts = &backups.0.parts;
+    let (data_dir, database) = (parts.data_dir.clone(), parts.store.path().to_owned());
+    let now = parts.clock.wall();
+    let staged = on_thread("restore", move || {
+        restore::stage(&upload.path, &database, &data_dir, now)
+    });
+    staged.await?.map_err(|error| {
+        HttpError::invalid(format!(
+            "The file cannot be restored: {error}; nothing was changed."
+        ))
+    })
 }
 
 fn success(status: StatusCode, data: Value) -> Answer {

@@ -22,6 +22,8 @@ pub const DATABASE: &str = "voice-memory.db";
 pub const RECORDINGS: &str = "recordings";
 const BEGIN: &str = "magpie-";
 const END: &str = ".zip";
+const PART: &str = ".part";
+const COPY: &str = ".copy";
 /// Of the form; a newer one is refused.
 const VERSION: u32 = 1;
 
@@ -60,7 +62,7 @@ pub struct Kept {
 /// Packs a copy of the database and the recordings; counts only once it was read again.
 pub fn pack(copy: &Path, data_dir: &Path, folder: &Path, now: UnixMillis) -> io::Result<Made> {
     let path = folder.join(format!("{BEGIN}{}{END}", stamp(now)));
-    let partial = path.with_extension("part");
+    let partial = path.with_extension(&PART[1..]);
     let made = write(copy, data_dir, &partial, now).and_then(|manifest| {
         let read = verify(&partial)?;
         if read.files != manifest.files {
@@ -233,6 +235,32 @@ fn recordings(data_dir: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
+/// Of the database's copy while a backup is made of it.
+pub fn copy_name(now: UnixMillis) -> String {
+    format!("{}{COPY}", stamp(now))
+}
+
+/// Removes what backups left that were cut off, by a power cut or a stop.
+pub fn clear_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| {
+            let copy = [COPY, ".partial", ".partial-journal"];
+            let stamp = match name.strip_prefix(BEGIN) {
+                Some(packed) => packed.strip_suffix(PART),
+                None => copy.iter().find_map(|end| name.strip_suffix(end)),
+            };
+            stamp.and_then(parse_stamp).is_some()
+        });
+        if is_ours && let Err(error) = fs::remove_file(entry.path()) {
+            log::warn!("event=unfinished_backup_not_removed file={name:?} error={error}");
+        }
+    }
+}
+
 /// The backups of a folder, oldest first.
 pub fn list(folder: &Path) -> Vec<Kept> {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -344,6 +372,29 @@ mod tests {
             fs::write(&made.path, &good[..length]).unwrap();
             assert!(verify(&made.path).is_err(), "cut at {length}");
         }
+    }
+
+    #[test]
+    fn what_was_cut_off_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let stamp = stamp(UnixMillis(1_790_000_000_000));
+        let kept = [
+            format!("magpie-{stamp}.zip"),
+            "mine.part".into(),
+            "before-0007-20260101000000000.db".into(),
+        ];
+        let unfinished = [
+            format!("magpie-{stamp}.part"),
+            format!("{stamp}.copy"),
+            format!("{stamp}.partial"),
+        ];
+        for name in kept.iter().chain(&unfinished) {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        clear_unfinished(folder.path());
+        let is_there = |name: &String| folder.path().join(name).exists();
+        assert!(kept.iter().all(is_there));
+        assert!(!unfinished.iter().any(is_there));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, UnixMillis};
+use crate::server::HttpError;
+use crate::server::upload::on_thread;
 use crate::store::{Store, StoreError};
 
 pub(super) mod api;
@@ -41,6 +43,9 @@ struct Inner {
     restart: Notify,
 }
 
+/// Of the one backup or restore that is under way, until dropped.
+struct Turn(Rc<Inner>);
+
 /// Why there is no backup.
 #[derive(Debug)]
 pub enum BackupError {
@@ -52,8 +57,9 @@ pub enum BackupError {
 /// Between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(60);
 const HOUR: i8 = 2;
+const HOUR_MS: i64 = 3_600_000;
 /// A box that was off at night catches up once it has run for a while.
-const OVERDUE_MS: i64 = 36 * 3_600_000;
+const OVERDUE_MS: i64 = 36 * HOUR_MS;
 const CATCH_UP_AFTER: Duration = Duration::from_secs(600);
 
 impl Backups {
@@ -75,40 +81,49 @@ impl Backups {
         self.0.restart.notified().await;
     }
 
-    /// Makes one now; its path once it has been checked.
+    /// Makes one now; its path once it has been checked. Goes on to its end when whoever asked
+    /// goes away.
     pub async fn make(&self) -> Result<file::Made, BackupError> {
+        let (turn, backups) = (self.turn()?, self.clone());
+        let making = tokio::task::spawn_local(async move {
+            let made = backups.make_alone().await;
+            drop(turn);
+            match &made {
+                Ok(made) => log::info!(
+                    "event=backup_made file={} bytes={} files={}",
+                    made.path.display(),
+                    made.bytes,
+                    made.files
+                ),
+                Err(error) => log::error!("event=backup_failed error=\"{error}\""),
+            }
+            made
+        });
+        let ended = |_| Err(BackupError::File("the box is stopping".into()));
+        making.await.unwrap_or_else(ended)
+    }
+
+    /// One backup or restore at a time.
+    fn turn(&self) -> Result<Turn, BackupError> {
         if self.0.under_way.replace(true) {
             return Err(BackupError::Underway);
         }
-        let made = self.make_alone().await;
-        self.0.under_way.set(false);
-        match &made {
-            Ok(made) => log::info!(
-                "event=backup_made file={} bytes={} files={}",
-                made.path.display(),
-                made.bytes,
-                made.files
-            ),
-            Err(error) => log::error!("event=backup_failed error=\"{error}\""),
-        }
-        made
+        Ok(Turn(self.0.clone()))
     }
 
     async fn make_alone(&self) -> Result<file::Made, BackupError> {
         let parts = &self.0.parts;
         let now = parts.clock.wall();
-        let copy = parts.folder.join(format!("{}.copy", file::stamp(now)));
-        parts
-            .store
-            .backup(&copy)
+        let (folder, data_dir) = (parts.folder.clone(), parts.data_dir.clone());
+        let copy = folder.join(file::copy_name(now));
+        let unfinished = folder.clone();
+        on_thread("backup", move || file::clear_unfinished(&unfinished))
             .await
-            .map_err(BackupError::Store)?;
-        let (folder, data_dir, keep) = (
-            parts.folder.clone(),
-            parts.data_dir.clone(),
-            parts.keep_days,
-        );
-        let packed = crate::server::upload::on_thread("backup", move || {
+            .map_err(not_written)?;
+        let copied = parts.store.backup(&copy).await;
+        copied.map_err(BackupError::Store)?;
+        let keep = parts.keep_days;
+        let packed = on_thread("backup", move || {
             let made = file::pack(&copy, &data_dir, &folder, now);
             let _ = std::fs::remove_file(&copy);
             if made.is_ok() && keep > 0 {
@@ -116,25 +131,44 @@ impl Backups {
             }
             made
         });
-        match packed.await {
-            Ok(made) => made.map_err(|error| BackupError::File(error.to_string())),
-            Err(error) => Err(BackupError::File(error.message.into_owned())),
-        }
+        let made = packed.await.map_err(not_written)?;
+        made.map_err(|error| BackupError::File(error.to_string()))
     }
 
-    fn is_due(&self, since_start: Duration) -> bool {
+    /// Looks at the card, and so on a thread.
+    async fn is_due(&self, since_start: Duration) -> bool {
         let parts = &self.0.parts;
+        let (folder, database) = (parts.folder.clone(), parts.store.path().to_owned());
         let now = parts.clock.wall();
-        let newest = file::list(&parts.folder).pop();
-        let Some(newest) = newest else {
-            return is_the_hour(now);
-        };
-        if !file::changed_since(parts.store.path(), newest.made_at) {
-            return false;
-        }
-        let age = now.0 - newest.made_at.0;
-        (is_the_hour(now) && age > 3_600_000) || (age > OVERDUE_MS && since_start > CATCH_UP_AFTER)
+        let is_up_long = since_start > CATCH_UP_AFTER;
+        on_thread("backup", move || is_due(&folder, &database, now, is_up_long))
+            .await
+            .unwrap_or(false)
     }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.under_way.set(false);
+    }
+}
+
+fn not_written(error: HttpError) -> BackupError {
+    BackupError::File(error.message.into_owned())
+}
+
+/// One from the future, made while the clock was wrong, does not count.
+fn is_due(folder: &Path, database: &Path, now: UnixMillis, is_up_long: bool) -> bool {
+    let kept = file::list(folder);
+    let newest = kept.iter().rev().find(|kept| kept.made_at.0 <= now.0);
+    let Some(newest) = newest else {
+        return is_the_hour(now) || is_up_long;
+    };
+    if !file::changed_since(database, newest.made_at) {
+        return false;
+    }
+    let age = now.0 - newest.made_at.0;
+    (is_the_hour(now) && age > HOUR_MS) || (is_up_long && age > OVERDUE_MS)
 }
 
 async fn nightly(inner: std::rc::Weak<Inner>) {
@@ -143,7 +177,7 @@ async fn nightly(inner: std::rc::Weak<Inner>) {
         tokio::time::sleep(LOOK).await;
         let Some(inner) = inner.upgrade() else { return };
         let backups = Backups(inner);
-        if backups.is_due(started.elapsed())
+        if backups.is_due(started.elapsed()).await
             && let Err(error) = backups.make().await
         {
             log::error!("event=nightly_backup_failed error=\"{error}\"");

@@ -133,11 +133,17 @@ impl Settings {
         if self.0.is_changing.replace(true) {
             return Err(ChangeError::Underway);
         }
-        let changed = self.commit(changes).await;
-        self.0.is_changing.set(false);
-        changed?;
-        self.come_into_force();
-        Ok(())
+        let settings = self.clone();
+        // What is stored comes into force, even when whoever asked goes away meanwhile.
+        let changing = tokio::task::spawn_local(async move {
+            let changed = settings.commit(changes).await;
+            settings.0.is_changing.set(false);
+            changed?;
+            settings.come_into_force();
+            Ok(())
+        });
+        let ended = |_| Err(ChangeError::Store(StoreError::Panicked));
+        changing.await.unwrap_or_else(ended)
     }
 
     /// Settings whose new value waits for a restart.
