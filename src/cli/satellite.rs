@@ -13,9 +13,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::audio::vad::VOICE_SCORE;
-use crate::audio::{Audio, AudioOptions, Capture, Earcon, FRAME_SAMPLES, Playback, Vad};
+use crate::audio::{Audio, AudioError, AudioOptions, Capture, Earcon, FRAME_SAMPLES, Playback, Vad};
 use crate::config::Config;
 use crate::limits::{RING_ROUND, SATELLITE_RETRY, SATELLITE_RETRY_MAX};
 use crate::ops::Registry;
@@ -156,6 +157,8 @@ struct Satellite {
     sending: Option<u32>,
     mouth: Option<Mouth>,
     ringing: Vec<String>,
+    /// After a microphone that cannot be opened or went away.
+    next_try: Instant,
 }
 
 /// The answer on its way to the speaker.
@@ -179,6 +182,7 @@ impl Satellite {
             sending: None,
             mouth: None,
             ringing: Vec::new(),
+            next_try: Instant::now(),
         }
     }
 
@@ -195,16 +199,13 @@ impl Satellite {
             let wants_ear = by_voice || self.sending.is_some();
             if !wants_ear {
                 ear = None;
-            } else if ear.is_none() {
+            } else if ear.is_none() && Instant::now() >= self.next_try {
                 match self.audio.capture().await {
                     Ok(capture) => ear = Some(capture),
-                    Err(error) => {
-                        log::warn!("event=satellite_microphone error=\"{error}\"");
-                        self.give_up_speaking();
-                        tokio::time::sleep(SATELLITE_RETRY).await;
-                    }
+                    Err(error) => self.without_microphone(&error),
                 }
             }
+            let is_deaf = wants_ear && ear.is_none();
             tokio::select! {
                 message = self.socket.next() => match message {
                     Some(SocketMessage::Text(text)) => self.take(&text),
@@ -214,10 +215,11 @@ impl Satellite {
                 frame = next_frame(&mut ear) => match frame {
                     Ok(frame) => self.hear(&frame, by_voice),
                     Err(error) => {
-                        log::warn!("event=satellite_microphone error=\"{error}\"");
-                        self.give_up_speaking();
+                        ear = None;
+                        self.without_microphone(&error);
                     }
                 },
+                () = tokio::time::sleep_until(self.next_try), if is_deaf => {}
                 Some(()) = next_press(presses) => self.press(),
                 _ = ring.tick(), if !self.ringing.is_empty() => self.chime(),
             }
@@ -276,7 +278,10 @@ impl Satellite {
         let _ = self.socket.send(SocketMessage::Binary(bytes));
     }
 
-    fn give_up_speaking(&mut self) {
+    /// Messages are taken and alarms ring meanwhile.
+    fn without_microphone(&mut self, error: &AudioError) {
+        log::warn!("event=satellite_microphone error=\"{error}\"");
+        self.next_try = Instant::now() + SATELLITE_RETRY;
         if self.sending.take().is_some() {
             self.tell(&json!({"type": "audio_end", "stream": self.stream, "cancel": true}));
         }
@@ -328,12 +333,24 @@ impl Satellite {
                 }
             }
             "timer" => self.ring(&message),
-            "error" => log::warn!(
-                "event=satellite_error code={} message={:?}",
-                message["code"],
-                message["message"].as_str().unwrap_or_default()
-            ),
+            "error" => {
+                log::warn!(
+                    "event=satellite_error code={} message={:?}",
+                    message["code"],
+                    message["message"].as_str().unwrap_or_default()
+                );
+                self.refused();
+            }
             _ => {}
+        }
+    }
+
+    /// What is being said is not taken: the next that is said begins anew.
+    fn refused(&mut self) {
+        if self.sending.take().is_some() {
+            self.idle = true;
+            self.voiced = 0;
+            self.preroll.clear();
         }
     }
 
@@ -420,7 +437,7 @@ impl Satellite {
 
 async fn next_frame(
     ear: &mut Option<Capture>,
-) -> Result<[i16; FRAME_SAMPLES], crate::audio::AudioError> {
+) -> Result<[i16; FRAME_SAMPLES], AudioError> {
     match ear {
         Some(ear) => ear.frame().await,
         None => std::future::pending().await,

@@ -328,6 +328,7 @@ pub fn content_type_of(name: &str) -> &'static str {
         "ogg" | "oga" | "opus" => "audio/ogg",
         "webm" => "audio/webm",
         "m4a" | "mp4" => "audio/mp4",
+        "aac" => "audio/aac",
         "flac" => "audio/flac",
         _ => "application/octet-stream",
     }

@@ -17,7 +17,7 @@ use crate::server::{Body, HeaderValue, HttpError, Request, Response, StatusCode,
 use crate::voice::archive::export::{Export, Format};
 use crate::voice::archive::import::{self, Counts};
 use crate::voice::db;
-use crate::voice::db::archive::Incoming;
+use crate::voice::db::archive::{Brought, Incoming};
 use crate::voice::error::VoiceError;
 
 thread_local! {
@@ -135,17 +135,18 @@ async fn pass(api: &Api, path: &Path, look: bool) -> Result<Counts, HttpError> {
                 .map_err(|_| VoiceError::Conflict(String::from("The import was ended.")))
         })
     });
-    let mut counts = Counts::default();
+    let (mut counts, mut brought) = (Counts::default(), Brought::default());
     let storing = async move {
         while let Some(rows) = arriving.recv().await {
             let store = api.dialogue.store();
             let (rows, fates) = if look {
-                store
-                    .query(move |connection| {
-                        let fates = db::archive::look(connection, &rows)?;
-                        Ok::<_, VoiceError>((rows, fates))
-                    })
-                    .await?
+                let looked = store.query(move |connection| {
+                    let fates = db::archive::look(connection, &rows, &mut brought)?;
+                    Ok::<_, VoiceError>((rows, fates, brought))
+                });
+                let (rows, fates, after) = looked.await?;
+                brought = after;
+                (rows, fates)
             } else {
                 store
                     .write_sized(IMPORT_CHUNK_BYTES, move |connection| {

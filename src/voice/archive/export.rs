@@ -11,7 +11,7 @@ use super::{LINES_FILE, SOUND_FOLDER, head, markdown};
 use crate::clock::UnixMillis;
 use crate::limits::EXPORT_PAGE_ROWS;
 use crate::store::{Connection, Store};
-use crate::voice::db::archive::{TABLES, Table, messages_of, page};
+use crate::voice::db::archive::{Place, TABLES, Table, bound, messages_of, page};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -64,8 +64,10 @@ impl Export {
 
     fn lines(&self, connection: &Connection, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", head(self.now))?;
-        for table in TABLES {
-            rows(connection, table, &mut |mut row| {
+        let bounds = TABLES.iter().map(|table| bound(connection, table));
+        let bounds: Vec<Place> = bounds.collect::<Result<_, _>>().map_err(other)?;
+        for (table, until) in TABLES.iter().zip(&bounds) {
+            rows(connection, table, until, &mut |mut row| {
                 if !self.brings_sound() {
                     row.remove("file");
                 }
@@ -82,7 +84,7 @@ impl Export {
                 continue;
             };
             markdown::title(out, kind)?;
-            rows(connection, table, &mut |row| match kind {
+            rows(connection, table, &None, &mut |row| match kind {
                 "memory" => markdown::memory(out, &row),
                 "timer" => markdown::timer(out, &row),
                 _ => {
@@ -126,11 +128,12 @@ impl Export {
 fn rows(
     connection: &Connection,
     table: &Table,
+    until: &Place,
     take: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut place = None;
     loop {
-        let (page, next) = page(connection, table, &place, EXPORT_PAGE_ROWS).map_err(other)?;
+        let (page, next) = page(connection, table, &place, until, EXPORT_PAGE_ROWS).map_err(other)?;
         if page.is_empty() {
             return Ok(());
         }

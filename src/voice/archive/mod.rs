@@ -82,10 +82,10 @@ fn check(kind: &str, mut row: Map<String, Value>, line: usize) -> Result<Incomin
         if !is_date(&id) {
             return Err(wrong("`date` must be a day like 2026-01-02"));
         }
-    } else if !is_id(&id, table.prefix) {
+    } else if !table.prefixes.iter().any(|prefix| is_id(&id, prefix)) {
         return Err(wrong(&format!(
             "`id` must be {} and 16 hex digits",
-            table.prefix
+            table.prefixes.join(" or ")
         )));
     }
     let content = row.get("content").and_then(Value::as_str).unwrap_or("");

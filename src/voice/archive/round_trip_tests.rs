@@ -12,7 +12,7 @@ use super::import::{self, Counts};
 use crate::clock::{Clock, UnixMillis};
 use crate::ops::Registry;
 use crate::store::{Connection, Durability, StoreOptions, upgrade};
-use crate::voice::db::archive::{Fate, Incoming, look, put};
+use crate::voice::db::archive::{Brought, Fate, Incoming, TABLES, bound, look, page, put};
 use crate::voice::error::VoiceError;
 
 /// A database of a box, in a folder of its own.
@@ -54,9 +54,9 @@ impl Box {
     }
 
     fn import(&self, file: &Path) -> Result<Counts, VoiceError> {
-        let mut counts = Counts::default();
+        let (mut counts, mut brought) = (Counts::default(), Brought::default());
         import::read(file, &mut |rows| {
-            let looked = look(&self.db, &rows)?;
+            let looked = look(&self.db, &rows, &mut brought)?;
             let put = put(&self.db, &rows)?;
             assert_eq!(looked, put, "a dry run tells what the run does");
             counts.add(&rows, &put);
@@ -225,6 +225,39 @@ fn a_row_that_is_there_stays_as_it_is() {
         .query_row("SELECT content FROM memories", [], |row| row.get(0))
         .unwrap();
     assert_eq!(content, "old");
+}
+
+#[test]
+fn a_spoken_answer_that_was_kept_comes_back() {
+    let (one, two) = (Box::new(), Box::new());
+    one.fill(vec![row(json!({"type": "recording", "id": "say_0000000000000001",
+        "origin": "reply", "mode": "chat", "state": "done", "file": "say_0000000000000001.wav",
+        "recorded_at": 1000, "created_at": 1000, "updated_at": 1000}))]);
+    let counts = two.import_bytes(&one.export(Format::Zip)).unwrap();
+    assert_eq!(counts.new_rows(), 1);
+    let id: String = two
+        .db
+        .query_row("SELECT id FROM recordings", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(id, "say_0000000000000001");
+}
+
+#[test]
+fn what_is_said_while_an_export_runs_is_left_to_the_next_one() {
+    let one = Box::new();
+    let said = |n: u64| {
+        let conversation = json!({"type": "conversation", "id": format!("conv_{n:016x}"),
+            "message_count": 1, "created_at": 0, "updated_at": 0});
+        let message = json!({"type": "message", "id": format!("msg_{n:016x}"), "role": "user",
+            "conversation_id": format!("conv_{n:016x}"), "content": "x", "timestamp": 0});
+        one.fill(vec![row(conversation), row(message)]);
+    };
+    said(1);
+    let table = &TABLES[1];
+    let until = bound(&one.db, table).unwrap();
+    said(2);
+    let (found, _) = page(&one.db, table, &None, &until, 10).unwrap();
+    assert_eq!(found.len(), 1);
 }
 
 #[test]

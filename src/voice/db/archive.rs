@@ -5,7 +5,7 @@
 //! where that is exact, and what only this file means (`seq`, vectors) stays here. Names of
 //! columns that come from outside are only ever compared with those of the table.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,7 @@ use crate::clock::UnixMillis;
 use crate::store::{Cell, Connection, params, params_from_iter};
 use crate::voice::error::VoiceError;
 use crate::voice::memory::fresh_id;
+use crate::voice::recordings::REPLY_PREFIX;
 
 /// A table whose rows are exported.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,23 +26,23 @@ pub struct Table {
     pub name: &'static str,
     /// Its primary key from outside.
     pub key: &'static str,
-    /// What its ids begin with; nothing where the key is a date.
-    pub prefix: &'static str,
+    /// What its ids may begin with; nothing where the key is a date.
+    pub prefixes: &'static [&'static str],
     /// Rises with each row; pages are cut by it.
     order: &'static str,
 }
 
 /// In the order of an export: a row comes after those it refers to.
 pub const TABLES: &[Table] = &[
-    table("conversation", "conversations", "conv_", "id"),
-    table("message", "messages", "msg_", "seq"),
-    table("tag", "tags", "tag_", "id"),
-    table("memory", "memories", "mem_", "seq"),
-    table("timer", "timers", "tmr_", "id"),
-    table("recording", "recordings", "rec_", "id"),
+    table("conversation", "conversations", &["conv_"], "id"),
+    table("message", "messages", &["msg_"], "seq"),
+    table("tag", "tags", &["tag_"], "id"),
+    table("memory", "memories", &["mem_"], "seq"),
+    table("timer", "timers", &["tmr_"], "id"),
+    table("recording", "recordings", &["rec_", REPLY_PREFIX], "id"),
     Table {
         key: "date",
-        ..table("summary", "summaries", "", "date")
+        ..table("summary", "summaries", &[], "date")
     },
 ];
 
@@ -60,14 +61,14 @@ const HIDDEN: &[&str] = &["seq", "embedding", "client_id", "result"];
 const fn table(
     kind: &'static str,
     name: &'static str,
-    prefix: &'static str,
+    prefixes: &'static [&'static str],
     order: &'static str,
 ) -> Table {
     Table {
         kind,
         name,
         key: "id",
-        prefix,
+        prefixes,
         order,
     }
 }
@@ -95,24 +96,38 @@ pub enum Fate {
 /// Where the next page begins.
 pub type Place = Option<Cell>;
 
-/// A page of rows, each an object with `type`, and where the next one begins; no rows: the end.
+/// The newest row of a table whose rows refer to others. What comes after it while an export runs
+/// may belong to a row whose page was written before that row was there.
+pub fn bound(connection: &Connection, table: &Table) -> Result<Place, VoiceError> {
+    if table.kind != "message" {
+        return Ok(None);
+    }
+    let newest: i64 = connection.query_row("SELECT ifnull(max(seq), 0) FROM messages", [], |row| {
+        row.get(0)
+    })?;
+    Ok(Some(Cell::Integer(newest)))
+}
+
+/// A page of rows up to `until`, each an object with `type`, and where the next one begins; no
+/// rows: the end.
 pub fn page(
     connection: &Connection,
     table: &Table,
     after: &Place,
+    until: &Place,
     limit: usize,
 ) -> Result<(Vec<Map<String, Value>>, Place), VoiceError> {
     let columns = columns(connection, table)?;
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let sql = format!(
-        "SELECT {order}, {names} FROM {table} WHERE ?1 IS NULL OR {order} > ?1
-         ORDER BY {order} LIMIT ?2",
+        "SELECT {order}, {names} FROM {table} WHERE (?1 IS NULL OR {order} > ?1)
+         AND (?2 IS NULL OR {order} <= ?2) ORDER BY {order} LIMIT ?3",
         order = table.order,
         names = names.join(", "),
         table = table.name,
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![after, limit as i64])?;
+    let mut rows = statement.query(params![after, until, limit as i64])?;
     let (mut page, mut place) = (Vec::new(), None);
     while let Some(row) = rows.next()? {
         place = Some(row.get::<_, Cell>(0)?);
@@ -137,12 +152,47 @@ pub fn page(
     Ok((page, place))
 }
 
-/// What would become of each row.
-pub fn look(connection: &Connection, rows: &[Incoming]) -> Result<Vec<Fate>, VoiceError> {
+/// Conversations that an import brings, told as the number of their id.
+#[derive(Default)]
+pub struct Brought(HashSet<u64>);
+
+impl Brought {
+    fn number(id: &str) -> u64 {
+        id.rsplit_once('_')
+            .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// What would become of each row, after those of the same import that went before.
+pub fn look(
+    connection: &Connection,
+    rows: &[Incoming],
+    brought: &mut Brought,
+) -> Result<Vec<Fate>, VoiceError> {
     let mut known = HashMap::new();
-    rows.iter()
-        .map(|row| fate(connection, &mut known, row))
-        .collect()
+    let mut fates = Vec::with_capacity(rows.len());
+    for row in rows {
+        let fate = fate(connection, &mut known, row)?;
+        match row.table.kind {
+            "conversation" if fate == Fate::New => {
+                brought.0.insert(Brought::number(&row.id));
+            }
+            "message" if fate == Fate::New => {
+                let id = text(row, "conversation_id");
+                let is_there = brought.0.contains(&Brought::number(id))
+                    || connection
+                        .prepare_cached("SELECT 1 FROM conversations WHERE id = ?1")?
+                        .exists([id])?;
+                if !is_there {
+                    return Err(wrong(row, "it belongs to a conversation that is not there"));
+                }
+            }
+            _ => {}
+        }
+        fates.push(fate);
+    }
+    Ok(fates)
 }
 
 /// Adds what is not there yet; inside a transaction.

@@ -35,6 +35,8 @@ pub(super) async fn listen_for_it(spotter: Spotter, port: Weak<DevicePort>, sess
             changed.notified().await;
             continue;
         }
+        // One that nobody took: the turn that was asked for did not begin.
+        device.overheard.take();
         let ear = device.open_ear().await;
         drop(device);
         let ear = match ear {

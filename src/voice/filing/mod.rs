@@ -291,12 +291,13 @@ impl Filing {
             Ok(found) => return Ok(Some(found)),
             Err(why) => why.to_string(),
         };
-        log::info!("event=filing_repaired why=\"{why}\"");
+        // Not why: that may quote what was said.
+        log::info!("event=filing_asks_again what=\"an answer that has not the form\"");
         let again = organize::ask_again(&request, &answer, &why);
         match parse(&self.ask(&*model, &again).await?) {
             Ok(found) => Ok(Some(found)),
-            Err(why) => {
-                log::warn!("event=filing_unusable why=\"{why}\"");
+            Err(_) => {
+                log::warn!("event=filing_unusable what=\"two answers that have not the form\"");
                 Ok(None)
             }
         }

@@ -21,7 +21,7 @@ use crate::voice::providers::{EngineError, Speech};
 use crate::voice::session::Room;
 
 /// Of the ids of answers' sound.
-pub(super) const REPLY_PREFIX: &str = "say_";
+pub const REPLY_PREFIX: &str = "say_";
 /// After this many sentences without sound the next voice speaks; without one the rest is only
 /// to be read.
 const FAILURES_MAX: usize = 2;

@@ -29,8 +29,9 @@ pub(super) struct NativeMouth {
     link: Rc<Link>,
     pub(super) turn: Turn,
     seq: Cell<u32>,
-    began: Cell<Option<Instant>>,
     sent: Cell<Duration>,
+    /// When the client has played all that was sent, pauses for want of sound included.
+    plays_until: Cell<Option<Instant>>,
     /// What the client says it has played.
     heard: Cell<Option<Duration>>,
     /// Number and length of each sentence that was sent.
@@ -53,8 +54,8 @@ impl NativeMouth {
             link,
             turn,
             seq: Cell::new(0),
-            began: Cell::new(None),
             sent: Cell::new(Duration::ZERO),
+            plays_until: Cell::new(None),
             heard: Cell::new(None),
             sentences: RefCell::default(),
             sending: RefCell::default(),
@@ -138,16 +139,16 @@ impl NativeMouth {
             .collect();
         self.link.send(Frame::binary(&[&head, &bytes]));
         self.seq.set(self.seq.get().wrapping_add(1));
-        let length = samples.len() as f64 / f64::from(rate_hz.max(1));
-        self.sent
-            .set(self.sent.get() + Duration::from_secs_f64(length));
+        let length = Duration::from_secs_f64(samples.len() as f64 / f64::from(rate_hz.max(1)));
+        self.sent.set(self.sent.get() + length);
+        let now = Instant::now();
+        let begins = self.plays_until.get().unwrap_or(now).max(now);
+        self.plays_until.set(Some(begins + length));
     }
 
     async fn wait_for_room(&self) {
-        let began = self.began.get().unwrap_or_else(Instant::now);
-        self.began.set(Some(began));
-        let due = began + self.sent.get().saturating_sub(CLIENT_SOUND_AHEAD);
-        if due > Instant::now() {
+        let room = |until: Instant| until.checked_sub(CLIENT_SOUND_AHEAD);
+        if let Some(due) = self.plays_until.get().and_then(room) {
             tokio::time::sleep_until(due).await;
         }
         while self.link.queued_bytes() > VOICE_SOUND_QUEUED_BYTES_MAX && !self.stopped.get() {
@@ -173,19 +174,18 @@ impl Mouth for NativeMouth {
 
     fn finished(&self) -> Work<'_, ()> {
         Box::pin(async {
-            if let Some(began) = self.began.get() {
-                tokio::time::sleep_until(began + self.sent.get()).await;
+            if let Some(until) = self.plays_until.get() {
+                tokio::time::sleep_until(until).await;
             }
             Ok(())
         })
     }
 
     fn played(&self) -> Duration {
-        let elapsed = self
-            .began
-            .get()
-            .map_or(Duration::ZERO, |began| began.elapsed());
-        self.heard.get().unwrap_or(elapsed).min(self.sent.get())
+        let until = self.plays_until.get();
+        let ahead = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        let played = self.sent.get().saturating_sub(ahead);
+        self.heard.get().unwrap_or(played).min(self.sent.get())
     }
 
     fn stop(&self) {

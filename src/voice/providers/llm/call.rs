@@ -375,9 +375,15 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
+/// Says where and of what kind the fault is, and quotes nothing: it may be what was said.
 pub(super) fn not_understood(error: &serde_json::Error) -> EngineError {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "a field is not what it should be",
+        _ => "it is no JSON",
+    };
     EngineError::Broken(format!(
-        "the model's server sent an event that is not understood: {error}"
+        "the model's server sent an event that is not understood: {kind}, near column {}",
+        error.column()
     ))
 }
 
