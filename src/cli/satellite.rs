@@ -16,7 +16,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::audio::vad::VOICE_SCORE;
-use crate::audio::{Audio, AudioError, AudioOptions, Capture, Earcon, FRAME_SAMPLES, Playback, Vad};
+use crate::audio::{
+    Audio, AudioError, AudioOptions, Capture, Earcon, FRAME_SAMPLES, Playback, Vad,
+};
 use crate::config::Config;
 use crate::limits::{RING_ROUND, SATELLITE_RETRY, SATELLITE_RETRY_MAX};
 use crate::ops::Registry;
@@ -435,9 +437,7 @@ impl Satellite {
     }
 }
 
-async fn next_frame(
-    ear: &mut Option<Capture>,
-) -> Result<[i16; FRAME_SAMPLES], AudioError> {
+async fn next_frame(ear: &mut Option<Capture>) -> Result<[i16; FRAME_SAMPLES], AudioError> {
     match ear {
         Some(ear) => ear.frame().await,
         None => std::future::pending().await,

@@ -10,6 +10,8 @@ pub enum VoiceError {
     /// What was looked for, e.g. `memory mem_0123456789abcdef`.
     NotFound(String),
     Conflict(String),
+    /// More turns than a minute may have.
+    TooMany(String),
     Muted,
     Ai(String),
     Stt(String),
@@ -50,6 +52,9 @@ impl VoiceError {
                 None,
             ),
             VoiceError::Conflict(what) => line(S::CONFLICT, "CONFLICT", what, None),
+            VoiceError::TooMany(what) => {
+                line(S::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED", what, Some(60))
+            }
             VoiceError::Muted => line(
                 S::CONFLICT,
                 "MUTED",
@@ -129,6 +134,7 @@ impl VoiceError {
             VoiceError::Invalid(_) | VoiceError::NotFound(_) | VoiceError::Conflict(_) => {
                 return self.line().message;
             }
+            VoiceError::TooMany(_) => "问得太快了，请过一分钟再试。",
             VoiceError::Muted => "麦克风已静音，请先取消静音。",
             VoiceError::Ai(_) => "语言模型暂时答不上来，请稍后再试。",
             VoiceError::Stt(_) => "没能听懂，语音识别出了问题，请稍后再试。",

@@ -1,11 +1,13 @@
 //! Backups, the way back while the box runs, tokens: by the real program.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Home, errors, out};
+use crate::support::{Home, errors, eventually, out};
 
 /// The backup that was made last.
 fn newest(home: &Home) -> PathBuf {
@@ -63,6 +65,43 @@ fn a_running_box_is_taken_back_to_its_backup_and_comes_up_again_by_itself() {
     assert!(home.path(&format!("{aside}/voice-memory.db")).exists());
     assert!(home.run(&["--healthcheck"]).status.success());
     assert!(running.stop().success());
+}
+
+#[test]
+fn a_backup_whose_caller_hangs_up_comes_to_its_end_and_bars_no_other() {
+    let home = Home::new();
+    let running = home.serve();
+    fs::create_dir_all(home.path("data/recordings")).unwrap();
+    let sound: Vec<u8> = (0..6_000_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    fs::write(home.path("data/recordings/long.wav"), sound).unwrap();
+    fs::create_dir_all(home.path("data/backups")).unwrap();
+    let cut_off = "20260101T020000Z.copy";
+    home.write(&format!("data/backups/{cut_off}"), "of a power cut");
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(home.path("data/backups")).unwrap().flatten();
+        entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect()
+    };
+
+    let mut hasty = TcpStream::connect(running.address("http").unwrap()).unwrap();
+    hasty
+        .write_all(b"POST /api/v1/backup HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+        .unwrap();
+    assert!(eventually(|| names()
+        .iter()
+        .any(|name| name.ends_with(".part"))));
+    drop(hasty);
+    running.wait_for_log("event=backup_made");
+    let next = running.post("/api/v1/backup", &json!({}));
+    assert_eq!(next.status, 201, "{:?}", next.json());
+    assert!(
+        names().iter().all(|name| name.ends_with(".zip")),
+        "{:?}",
+        names()
+    );
 }
 
 #[test]

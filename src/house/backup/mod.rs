@@ -141,9 +141,11 @@ impl Backups {
         let (folder, database) = (parts.folder.clone(), parts.store.path().to_owned());
         let now = parts.clock.wall();
         let is_up_long = since_start > CATCH_UP_AFTER;
-        on_thread("backup", move || is_due(&folder, &database, now, is_up_long))
-            .await
-            .unwrap_or(false)
+        on_thread("backup", move || {
+            is_due(&folder, &database, now, is_up_long)
+        })
+        .await
+        .unwrap_or(false)
     }
 }
 

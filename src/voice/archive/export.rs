@@ -133,7 +133,8 @@ fn rows(
 ) -> io::Result<()> {
     let mut place = None;
     loop {
-        let (page, next) = page(connection, table, &place, until, EXPORT_PAGE_ROWS).map_err(other)?;
+        let (page, next) =
+            page(connection, table, &place, until, EXPORT_PAGE_ROWS).map_err(other)?;
         if page.is_empty() {
             return Ok(());
         }

@@ -230,9 +230,11 @@ fn a_row_that_is_there_stays_as_it_is() {
 #[test]
 fn a_spoken_answer_that_was_kept_comes_back() {
     let (one, two) = (Box::new(), Box::new());
-    one.fill(vec![row(json!({"type": "recording", "id": "say_0000000000000001",
-        "origin": "reply", "mode": "chat", "state": "done", "file": "say_0000000000000001.wav",
-        "recorded_at": 1000, "created_at": 1000, "updated_at": 1000}))]);
+    one.fill(vec![row(
+        json!({"type": "recording", "id": "say_0000000000000001",
+        "origin": "reply", "mode": "chat", "state": "done", "format": "wav", "file": "say_0000000000000001.wav",
+        "recorded_at": 1000, "created_at": 1000, "updated_at": 1000}),
+    )]);
     let counts = two.import_bytes(&one.export(Format::Zip)).unwrap();
     assert_eq!(counts.new_rows(), 1);
     let id: String = two

@@ -102,9 +102,10 @@ pub fn bound(connection: &Connection, table: &Table) -> Result<Place, VoiceError
     if table.kind != "message" {
         return Ok(None);
     }
-    let newest: i64 = connection.query_row("SELECT ifnull(max(seq), 0) FROM messages", [], |row| {
-        row.get(0)
-    })?;
+    let newest: i64 =
+        connection.query_row("SELECT ifnull(max(seq), 0) FROM messages", [], |row| {
+            row.get(0)
+        })?;
     Ok(Some(Cell::Integer(newest)))
 }
 

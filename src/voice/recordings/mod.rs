@@ -38,8 +38,8 @@ pub use api::routes;
 pub use kinds::{Kept, Mode, NewRecording, Origin, Recorded, State};
 pub use late::work;
 use repair::Found;
-pub use spoken::{REPLY_PREFIX, Recital};
 use spoken::Fresh;
+pub use spoken::{REPLY_PREFIX, Recital};
 pub use tape::Tape;
 use writer::{Handle, Writer};
 

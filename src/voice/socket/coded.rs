@@ -1,4 +1,4 @@
-//! Compressed sound of a client that speaks: decoded as it comes, into the listener's buffer.
+//! Compressed sound of a client that speaks, decoded as it comes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -33,20 +33,34 @@ enum Frame {
     End,
 }
 
+/// What takes the sound.
+pub struct Sink<Heard, Failed> {
+    /// Waited for before more is decoded.
+    pub incoming: Rc<Incoming>,
+    /// Given samples and their rate.
+    pub heard: Heard,
+    /// Told once, when the rest cannot be decoded; with whether anything was before it.
+    pub failed: Failed,
+}
+
 impl Coded {
-    /// `failed` is told once, when the sound cannot be decoded; then the stream has ended.
-    pub fn start(
-        format: SoundFormat,
-        incoming: &Rc<Incoming>,
-        failed: impl FnOnce(VoiceError) + 'static,
-    ) -> Coded {
+    pub fn start<Heard, Failed>(format: SoundFormat, sink: Sink<Heard, Failed>) -> Coded
+    where
+        Heard: Fn(Vec<i16>, u32) + 'static,
+        Failed: FnOnce(VoiceError, bool) + 'static,
+    {
         let (sender, frames) = mpsc::channel(CLIENT_CODED_FRAMES_MAX);
-        let incoming = Rc::clone(incoming);
         let wanted = Rc::new(Cell::new(true));
         let still_wanted = Rc::clone(&wanted);
         tokio::task::spawn_local(async move {
-            if let Err(error) = decode(format, frames, &incoming, &still_wanted).await {
-                failed(VoiceError::Invalid(error.to_string()));
+            let is_heard = Cell::new(false);
+            let heard = |samples, rate_hz| {
+                is_heard.set(true);
+                (sink.heard)(samples, rate_hz);
+            };
+            let decoded = decode(format, frames, &sink.incoming, &heard, &still_wanted).await;
+            if let Err(error) = decoded {
+                (sink.failed)(VoiceError::Invalid(error.to_string()), is_heard.get());
             }
         });
         Coded {
@@ -89,6 +103,7 @@ async fn decode(
     format: SoundFormat,
     mut frames: mpsc::Receiver<Frame>,
     incoming: &Incoming,
+    heard: &dyn Fn(Vec<i16>, u32),
     wanted: &Cell<bool>,
 ) -> Result<(), DecodeError> {
     let mut decoder = Decoder::new(Some(format), NOTE_MAX);
@@ -108,7 +123,7 @@ async fn decode(
             if !wanted.get() {
                 return Ok(());
             }
-            incoming.push_samples(sound.samples, sound.rate_hz);
+            heard(sound.samples, sound.rate_hz);
         }
         if ended && wanted.get() {
             incoming.end();

@@ -21,6 +21,8 @@ pub struct Incoming {
     /// Of the samples that come now.
     rate_hz: Cell<u32>,
     ended: Cell<bool>,
+    /// Somebody listens, or is about to.
+    listened: Cell<bool>,
     overrun: Cell<bool>,
     changed: Notify,
     taken: Notify,
@@ -33,6 +35,18 @@ struct Overheard {
     rest: Vec<i16>,
 }
 
+impl Overheard {
+    /// Whether somebody speaks in what came last.
+    fn push(&mut self, samples: &[i16]) -> bool {
+        self.rest.extend_from_slice(samples);
+        let (frames, left) = self.rest.as_chunks::<FRAME_SAMPLES>();
+        let spoken = frames.iter().any(|frame| self.barge_in.push(frame));
+        let left = left.len();
+        self.rest.drain(..self.rest.len() - left);
+        spoken
+    }
+}
+
 impl Incoming {
     pub fn new() -> Incoming {
         Incoming {
@@ -40,6 +54,7 @@ impl Incoming {
             resampler: RefCell::default(),
             rate_hz: Cell::new(SPEECH_RATE_HZ),
             ended: Cell::new(true),
+            listened: Cell::new(false),
             overrun: Cell::new(false),
             changed: Notify::new(),
             taken: Notify::new(),
@@ -51,27 +66,44 @@ impl Incoming {
     pub fn begin(&self, rate_hz: u32) {
         self.samples.borrow_mut().clear();
         self.set_rate(rate_hz);
-        self.ended.set(false);
-        self.overrun.set(false);
+        self.reopen();
     }
 
-    /// Takes s16le sound; what comes faster than it is heard by far ends the listening.
-    pub fn push(&self, bytes: &[u8]) {
-        let (pairs, _) = bytes.as_chunks::<2>();
-        let fresh = pairs.iter().map(|pair| i16::from_le_bytes(*pair));
-        self.push_samples(fresh.collect(), self.rate_hz.get());
+    /// Takes sound, whose rate may change; what comes faster than it is heard by far ends the
+    /// listening. While nobody listens only the newest is kept.
+    pub fn push(&self, samples: Vec<i16>, rate_hz: u32) {
+        let fresh = self.at_speech_rate(samples, rate_hz);
+        self.keep(fresh);
     }
 
-    /// The same as samples, whose rate may change.
-    pub fn push_samples(&self, mut fresh: Vec<i16>, rate_hz: u32) {
+    /// As [`Incoming::push`] while an answer is spoken; whether somebody speaks into it.
+    pub fn overhear(&self, samples: Vec<i16>, rate_hz: u32) -> bool {
+        let fresh = self.at_speech_rate(samples, rate_hz);
+        let spoken = self.overheard.borrow_mut().push(&fresh);
+        self.keep(fresh);
+        spoken
+    }
+
+    fn at_speech_rate(&self, samples: Vec<i16>, rate_hz: u32) -> Vec<i16> {
         if rate_hz != self.rate_hz.get() {
             self.set_rate(rate_hz);
         }
-        if let Some(resampler) = &mut *self.resampler.borrow_mut() {
-            let given = std::mem::take(&mut fresh);
-            resampler.process(&given, &mut fresh);
-        }
+        let Some(resampler) = &mut *self.resampler.borrow_mut() else {
+            return samples;
+        };
+        let mut fresh = Vec::new();
+        resampler.process(&samples, &mut fresh);
+        fresh
+    }
+
+    fn keep(&self, fresh: Vec<i16>) {
         let mut samples = self.samples.borrow_mut();
+        if !self.listened.get() {
+            samples.extend(fresh);
+            let surplus = samples.len().saturating_sub(KEPT_SAMPLES);
+            samples.drain(..surplus);
+            return;
+        }
         let bound = CLIENT_SOUND_BUFFERED.as_secs() as usize * SPEECH_RATE_HZ as usize;
         if samples.len() + fresh.len() > bound {
             self.overrun.set(true);
@@ -84,7 +116,8 @@ impl Incoming {
     /// Resolves when the listener has taken most of what came, or nobody listens any more.
     pub async fn room(&self) {
         let bound = CLIENT_SOUND_BUFFERED.as_secs() as usize * SPEECH_RATE_HZ as usize / 2;
-        while self.samples.borrow().len() > bound && !self.ended.get() {
+        let is_behind = || self.samples.borrow().len() > bound && self.listened.get();
+        while is_behind() && !self.ended.get() {
             self.taken.notified().await;
         }
     }
@@ -100,6 +133,7 @@ impl Incoming {
     pub fn reopen(&self) {
         self.ended.set(false);
         self.overrun.set(false);
+        self.listened.set(true);
     }
 
     /// That was all.
@@ -113,26 +147,12 @@ impl Incoming {
     pub fn is_open(&self) -> bool {
         !self.ended.get()
     }
+}
 
-    /// While nobody listens: keeps only the newest sound.
-    pub fn keep_newest(&self) {
-        let mut samples = self.samples.borrow_mut();
-        let surplus = samples.len().saturating_sub(KEPT_SAMPLES);
-        samples.drain(..surplus);
-    }
-
-    /// Looks for speech in what just came while the answer is spoken.
-    pub fn is_barge_in(&self, bytes: &[u8]) -> bool {
-        let mut overheard = self.overheard.borrow_mut();
-        let Overheard { barge_in, rest } = &mut *overheard;
-        let (pairs, _) = bytes.as_chunks::<2>();
-        rest.extend(pairs.iter().map(|pair| i16::from_le_bytes(*pair)));
-        let (frames, left) = rest.as_chunks::<FRAME_SAMPLES>();
-        let spoken = frames.iter().any(|frame| barge_in.push(frame));
-        let left = left.to_vec();
-        *rest = left;
-        spoken
-    }
+/// Of s16le sound; half a sample at its end is left out.
+pub fn samples_of(bytes: &[u8]) -> Vec<i16> {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
 /// The listener's end of [`Incoming`].
@@ -143,6 +163,7 @@ pub struct StreamEar {
 
 impl StreamEar {
     pub fn new(incoming: Rc<Incoming>) -> StreamEar {
+        incoming.listened.set(true);
         StreamEar {
             incoming,
             since_pause: 0,
@@ -188,6 +209,13 @@ impl StreamEar {
     }
 }
 
+impl Drop for StreamEar {
+    fn drop(&mut self) {
+        self.incoming.listened.set(false);
+        self.incoming.taken.notify_one();
+    }
+}
+
 impl Ear for StreamEar {
     fn frame(&mut self) -> Work<'_, Option<[i16; FRAME_SAMPLES]>> {
         Box::pin(self.next())
@@ -196,6 +224,8 @@ impl Ear for StreamEar {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn frames(incoming: &Rc<Incoming>) -> Result<usize, VoiceError> {
@@ -217,7 +247,7 @@ mod tests {
         let incoming = Rc::new(Incoming::new());
         incoming.begin(16_000);
         for _ in 0..5 {
-            incoming.push(&[0; 640]);
+            incoming.push(vec![0; 320], 16_000);
         }
         incoming.end();
         assert_eq!(frames(&incoming), Ok(7), "1600 samples are 6.25 frames");
@@ -228,7 +258,7 @@ mod tests {
         let incoming = Rc::new(Incoming::new());
         incoming.begin(48_000);
         for _ in 0..50 {
-            incoming.push(&[0; 1_920]);
+            incoming.push(vec![0; 960], 48_000);
         }
         incoming.end();
         let count = frames(&incoming).expect("frames");
@@ -239,11 +269,28 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_after_the_listening_is_no_flood_and_only_its_newest_is_kept() {
+        let incoming = Rc::new(Incoming::new());
+        incoming.begin(16_000);
+        drop(StreamEar::new(Rc::clone(&incoming)));
+        for _ in 0..100 {
+            incoming.push(vec![0; 16_000], 16_000);
+            incoming
+                .room()
+                .now_or_never()
+                .expect("nobody is waited for");
+        }
+        incoming.end();
+        let kept = KEPT_SAMPLES.div_ceil(FRAME_SAMPLES);
+        assert_eq!(frames(&incoming), Ok(kept));
+    }
+
+    #[test]
     fn a_flood_of_sound_is_refused() {
         let incoming = Rc::new(Incoming::new());
         incoming.begin(16_000);
         for _ in 0..100 {
-            incoming.push(&[0; 32_000]);
+            incoming.push(vec![0; 16_000], 16_000);
         }
         assert!(matches!(frames(&incoming), Err(VoiceError::Invalid(_))));
     }

@@ -23,11 +23,12 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::api::older::conversation_of;
+use super::error::VoiceError;
 use super::session::Room;
 use crate::bus::Bus;
 use crate::limits::{VOICE_QUEUE_BYTES_MAX, VOICE_QUEUE_MESSAGES_MAX, VOICE_TEXT_BYTES_MAX};
 use crate::server::websocket::{Endpoint, Frame, Message, Socket, UpgradeOptions, upgrade};
-use crate::server::{Access, HttpError, Method, RateKey, RateLimiter, Router};
+use crate::server::{Access, Method, RateKey, RateLimiter, Router};
 
 /// All open sockets of the room; clones share them.
 #[derive(Clone)]
@@ -104,9 +105,11 @@ pub(super) struct Door {
 
 impl Door {
     /// Counts one turn of this caller.
-    fn take_turn(&self) -> Result<(), HttpError> {
+    fn take_turn(&self) -> Result<(), VoiceError> {
         match self.shared.limiter.get() {
-            Some(limiter) => limiter.take(self.key.clone()),
+            Some(limiter) => limiter
+                .take(self.key.clone())
+                .map_err(|error| VoiceError::TooMany(error.message.into_owned())),
             None => Ok(()),
         }
     }

@@ -183,7 +183,9 @@ impl Mouth for NativeMouth {
 
     fn played(&self) -> Duration {
         let until = self.plays_until.get();
-        let ahead = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        let ahead = until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
         let played = self.sent.get().saturating_sub(ahead);
         self.heard.get().unwrap_or(played).min(self.sent.get())
     }

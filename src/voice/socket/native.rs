@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::coded::{self, Coded};
+use super::coded::{self, Coded, Sink};
 use super::follow::{Following, follow, unknown};
-use super::incoming::{Incoming, StreamEar};
+use super::incoming::{self, Incoming, StreamEar};
 use super::mouth::NativeMouth;
 use super::wire::{
     self, AudioStart, Command, EndedBy, FRAME_HEADER_BYTES, FRAME_MS_MAX, FRAME_MS_MIN, GAP_MS_MAX,
     Hello, Order, Place, Reason, Speak,
 };
 use super::{Door, Link, orders, pong};
+use crate::audio::SPEECH_RATE_HZ;
 use crate::audio::decode::SoundFormat;
 use crate::clock::MonoMillis;
 use crate::limits::{CONSUMER_QUEUE_BYTES_MAX, VOICE_FRAME_BYTES_MAX, VOICE_PARKED_MAX};
@@ -51,6 +52,7 @@ pub(super) struct Parked {
     port: Rc<NativePort>,
     session: Session,
     stream: Option<Stream>,
+    following: Vec<Following>,
     since: MonoMillis,
 }
 
@@ -178,6 +180,7 @@ impl Native {
         self.port = parked.port;
         self.session = parked.session;
         self.stream = parked.stream;
+        self.following = parked.following;
         true
     }
 
@@ -196,6 +199,7 @@ impl Native {
             port: Rc::clone(&self.port),
             session: self.session.clone(),
             stream: self.stream,
+            following: self.following,
         };
         parked.insert(self.id.clone(), resumable);
         drop(parked);
@@ -211,8 +215,7 @@ impl Native {
     }
 
     fn begin_turn(&self) -> Result<(), VoiceError> {
-        let counted = self.door.take_turn();
-        counted.map_err(|error| VoiceError::Conflict(error.message.into_owned()))
+        self.door.take_turn()
     }
 
     fn manner(
@@ -253,7 +256,11 @@ impl Native {
         });
         self.port.stream.set(start.stream);
         self.port.barging.set(true);
-        self.port.incoming.begin(start.rate);
+        // The decoder tells the rate of compressed sound.
+        self.port.incoming.begin(match plain {
+            true => start.rate,
+            false => SPEECH_RATE_HZ,
+        });
         let ends = match (mode, start.endpoint) {
             (Mode::Note, _) => Ends::Memo,
             (_, EndedBy::Server) => Ends::BySilence,
@@ -303,11 +310,9 @@ impl Native {
                     "seq: a part of the sound was lost; begin a new stream",
                 ))),
             };
-            if placed.is_err() {
-                self.stream = None;
-                self.session.event(Event::Interrupt)?;
-            } else if frame.last {
-                return self.audio_end(frame.stream, false);
+            // What came until then is answered.
+            if placed.is_err() || frame.last {
+                self.audio_end(frame.stream, false)?;
             }
             return placed;
         }
@@ -323,17 +328,17 @@ impl Native {
         match stream.order.place(frame.seq, ms.max(FRAME_MS_MIN)) {
             Place::Old => return Ok(()),
             Place::Gap => {
-                self.stream = None;
-                self.session.event(Event::Interrupt)?;
+                self.audio_end(frame.stream, false)?;
                 return Err(VoiceError::Invalid(String::from(
                     "seq: too much sound was lost; begin a new stream",
                 )));
             }
             Place::Next { lost } => {
+                let (samples, rate_hz) = (incoming::samples_of(payload), stream.rate_hz);
                 for _ in 0..lost {
-                    self.take(&vec![0; payload.len()])?;
+                    take(&self.port, &self.session, vec![0; samples.len()], rate_hz)?;
                 }
-                self.take(payload)?;
+                take(&self.port, &self.session, samples, rate_hz)?;
             }
         }
         if frame.last {
@@ -342,38 +347,37 @@ impl Native {
         Ok(())
     }
 
-    /// Compressed sound for the listener; what cannot be decoded ends the listening.
+    /// Compressed sound for the listener. Where it cannot be decoded it has ended; what came until
+    /// then is answered.
     fn decode(&self, format: SoundFormat) -> Coded {
         let (port, session) = (Rc::clone(&self.port), self.session.downgrade());
-        Coded::start(format, &self.port.incoming, move |error| {
+        let (hearing, failing) = (Rc::clone(&port), self.session.downgrade());
+        let heard = move |samples, rate_hz| {
+            if let Some(session) = session.upgrade()
+                && let Err(error) = take(&hearing, &session, samples, rate_hz)
+            {
+                hearing.error(None, &error);
+            }
+        };
+        let failed = move |error: VoiceError, is_heard: bool| {
             port.error(None, &error);
-            if let Some(session) = session.upgrade() {
+            match failing.upgrade() {
                 // A session that has ended listens no more.
-                let _ = session.event(Event::Interrupt);
-            }
-        })
-    }
-
-    /// Sound for the listener, or, while the answer is spoken, somebody speaking into it.
-    fn take(&self, payload: &[u8]) -> Result<(), VoiceError> {
-        let incoming = &self.port.incoming;
-        match self.session.state().phase {
-            Phase::Thinking { .. } | Phase::Speaking { .. } if self.port.aec.get() => {
-                incoming.push(payload);
-                incoming.keep_newest();
-                if incoming.is_barge_in(payload) {
-                    self.port.barging.set(true);
-                    incoming.reopen();
-                    return self.session.event(Event::BargeIn);
+                Some(session) if !is_heard => {
+                    let _ = session.event(Event::Interrupt);
                 }
-                Ok(())
+                _ => port.incoming.end(),
             }
-            _ if incoming.is_open() => {
-                incoming.push(payload);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        };
+        let incoming = Rc::clone(&self.port.incoming);
+        Coded::start(
+            format,
+            Sink {
+                incoming,
+                heard,
+                failed,
+            },
+        )
     }
 
     fn subscribe(&mut self, events: &[String]) -> Result<(), VoiceError> {
@@ -386,6 +390,27 @@ impl Native {
         self.following = follow(&self.door.shared.bus, &self.port.link, events);
         Ok(())
     }
+}
+
+/// Sound for the listener, or, while the answer is spoken, somebody speaking into it.
+fn take(
+    port: &NativePort,
+    session: &Session,
+    samples: Vec<i16>,
+    rate_hz: u32,
+) -> Result<(), VoiceError> {
+    match session.state().phase {
+        Phase::Thinking { .. } | Phase::Speaking { .. } if port.aec.get() => {
+            if port.incoming.overhear(samples, rate_hz) {
+                port.barging.set(true);
+                port.incoming.reopen();
+                return session.event(Event::BargeIn);
+            }
+        }
+        _ if port.incoming.is_open() => port.incoming.push(samples, rate_hz),
+        _ => {}
+    }
+    Ok(())
 }
 
 fn fresh_session_id() -> String {

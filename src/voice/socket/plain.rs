@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::encoded::{Encoded, EncodingVoice};
-use super::incoming::{Incoming, StreamEar};
+use super::incoming::{self, Incoming, StreamEar};
 use super::{Door, Link, pong};
 use crate::audio::decode::SoundFormat;
 use crate::audio::{SPEECH_RATE_HZ, wav};
@@ -143,8 +143,7 @@ impl Plain {
     }
 
     fn begin_turn(&self) -> Result<(), VoiceError> {
-        let counted = self.door.take_turn();
-        counted.map_err(|error| VoiceError::Conflict(error.message.into_owned()))
+        self.door.take_turn()
     }
 
     /// Decoded beside the loop; a text that comes meanwhile may be answered first.
@@ -184,14 +183,14 @@ impl Plain {
             Phase::Idle | Phase::Error { .. } if !self.port.incoming.is_open() => {
                 self.begin_turn()?;
                 self.port.incoming.begin(self.port.rate_hz.get());
-                self.port.incoming.push(bytes);
+                self.port.hear(bytes);
                 self.session.ask(Ask::Listen {
                     ends: Ends::BySilence,
                     manner: self.port.manner(true),
                 })
             }
             Phase::Idle | Phase::Error { .. } | Phase::Listening { .. } => {
-                self.port.incoming.push(bytes);
+                self.port.hear(bytes);
                 Ok(())
             }
             _ => Ok(()),
@@ -224,6 +223,11 @@ pub(super) struct PlainPort {
 }
 
 impl PlainPort {
+    fn hear(&self, bytes: &[u8]) {
+        let samples = incoming::samples_of(bytes);
+        self.incoming.push(samples, self.rate_hz.get());
+    }
+
     fn manner(&self, speak: bool) -> Manner {
         Manner {
             speak,
