@@ -399,16 +399,16 @@ fn take(
     samples: Vec<i16>,
     rate_hz: u32,
 ) -> Result<(), VoiceError> {
-    match session.state().phase {
-        Phase::Thinking { .. } | Phase::Speaking { .. } if port.aec.get() => {
-            if port.incoming.overhear(samples, rate_hz) {
-                port.barging.set(true);
-                port.incoming.reopen();
-                return session.event(Event::BargeIn);
-            }
+    let phase = session.state().phase;
+    let is_answering = matches!(phase, Phase::Thinking { .. } | Phase::Speaking { .. });
+    if is_answering && port.aec.get() {
+        if port.incoming.overhear(samples, rate_hz) {
+            port.barging.set(true);
+            port.incoming.reopen();
+            return session.event(Event::BargeIn);
         }
-        _ if port.incoming.is_open() => port.incoming.push(samples, rate_hz),
-        _ => {}
+    } else if port.incoming.is_open() {
+        port.incoming.push(samples, rate_hz);
     }
     Ok(())
 }
