@@ -176,7 +176,7 @@ impl App {
         );
         let mut papers = voice::docs::DOCS.to_vec();
         let mut shapes = voice::docs::SHAPES.to_vec();
-        if let Some(happy) = start_happy(config, &store, &clock)? {
+        if let Some(happy) = start_happy(config, &store, &clock, &metrics)? {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);
             shapes.extend(happy::docs::SHAPES);
@@ -488,7 +488,12 @@ pub fn outbound(config: &Config, metrics: &Registry) -> Result<Outbound, StartEr
 }
 
 /// The Happy sync room, where the owner wants it.
-fn start_happy(config: &Config, store: &Store, clock: &Clock) -> Result<Option<Happy>, StartError> {
+fn start_happy(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Registry,
+) -> Result<Option<Happy>, StartError> {
     let registration = match config.word("HAPPY_REGISTRATION") {
         "open" => Registration::Open,
         "invite" => Registration::Invite,
@@ -499,6 +504,7 @@ fn start_happy(config: &Config, store: &Store, clock: &Clock) -> Result<Option<H
     Ok(Some(Happy::start(HappyParts {
         store: store.clone(),
         clock: clock.clone(),
+        metrics: metrics.clone(),
         registration,
         token_seed: settings::derived_key(&data_dir, "happy tokens")
             .map_err(|error| folder_error(&data_dir, error))?,

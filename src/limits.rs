@@ -566,3 +566,34 @@ pub const HAPPY_ACCOUNT_BYTES_MAX: i64 = 8 * 1024 * 1024 * 1024;
 pub const HAPPY_MESSAGE_OVERHEAD: usize = 200;
 /// Of a session that goes, so many messages in one transaction.
 pub const HAPPY_DELETED_AT_ONCE: usize = 5_000;
+/// One event of a Happy client: a file that is read from afar comes close to a megabyte.
+pub const HAPPY_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What may wait for a Happy client that does not read.
+pub const HAPPY_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const HAPPY_QUEUE_EVENTS_MAX: usize = 4_096;
+/// Tries at what a client's event writes, while the store is busy.
+pub const HAPPY_WRITE_ATTEMPTS: u32 = 300;
+pub const HAPPY_WRITE_PAUSE: Duration = Duration::from_millis(100);
+/// Methods that one socket answers, and the name of one.
+pub const HAPPY_METHODS_MAX: usize = 256;
+pub const HAPPY_METHOD_BYTES_MAX: usize = 512;
+/// Calls of one socket that wait for an answer.
+pub const HAPPY_CALLS_MAX: usize = 128;
+/// A call waits for its worker to come (back), and then for the worker's answer.
+pub const HAPPY_WORKER_GRACE: Duration = Duration::from_secs(15);
+pub const HAPPY_CALL_WAIT: Duration = Duration::from_secs(30);
+/// A heartbeat made longer ago says nothing.
+pub const HAPPY_HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(600);
+/// Sessions and machines whose heartbeats are remembered, and for how long without a look.
+pub const HAPPY_PRESENT_MAX: usize = 4_096;
+pub const HAPPY_KNOWN_LIFE: Duration = Duration::from_secs(30);
+/// A row is written when it is further behind, and then with others after this wait.
+pub const HAPPY_WRITTEN_BEHIND: Duration = Duration::from_secs(30);
+pub const HAPPY_PRESENCE_WAIT: Duration = Duration::from_secs(5);
+/// Late heartbeats of a session that ended do not count for so long.
+pub const HAPPY_STOPPED_WAIT: Duration = Duration::from_secs(60);
+pub const HAPPY_STOPPED_SESSIONS_MAX: usize = 4_096;
+/// Whoever is silent for longer is there no more; looked for at this pace, so many at a time.
+pub const HAPPY_SILENCE_MAX: Duration = Duration::from_secs(600);
+pub const HAPPY_SILENCE_LOOK: Duration = Duration::from_secs(60);
+pub const HAPPY_SILENT_ENDED_MAX: usize = 500;

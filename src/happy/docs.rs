@@ -94,6 +94,15 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "{ success: true }")])
         .errors_as("HappyError")
         .examples(&[Try("/v1/machines/nothing").status(401)]),
+    Doc::get("/v1/updates/", "Happy: events of the moment, by Socket.IO; see docs/happy.md")
+        .status(101)
+        .query("EIO: text, transport: text")
+        .errors_as("SocketIoError")
+        .examples(&[Try("/v1/updates/?EIO=3&transport=websocket").status(400)]),
+    Doc::post("/v1/updates/", "Happy: packets of a Socket.IO client that polls")
+        .query("EIO: text, transport: text, sid: text")
+        .errors_as("SocketIoError")
+        .examples(&[Try("/v1/updates/?EIO=3&transport=polling").status(400)]),
     Doc::post("/api/v1/happy/invites", "Let the next unknown Happy key become an account")
         .details("For HAPPY_REGISTRATION=invite. It is used up by one key, and ends by itself.")
         .status(201)
@@ -104,5 +113,6 @@ pub const DOCS: &[Doc] = &[
 
 #[rustfmt::skip]
 pub const SHAPES: &[Shape] = &[
+    ("SocketIoError", "{ code: int, message: text }"),
     ("HappyError", "{ error: text, message?: text, statusCode?: int }"),
 ];

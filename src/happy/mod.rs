@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use crate::clock::Clock;
 use crate::limits;
+use crate::ops::Registry;
 use crate::server::{Access, Method, RateLimiter, Router};
 use crate::store::Store;
 
@@ -21,25 +22,30 @@ mod id;
 mod machines;
 mod messages;
 mod pairing;
+mod presence;
 mod registration;
 mod sessions;
+mod sockets;
 mod token;
 mod updates;
 
 pub use registration::Registration;
 pub use updates::Recipients;
 
-/// What the app looks for at the address of a server.
-pub const GREETING: &str = "Welcome to Happy Server!";
-
+use presence::Presence;
 use registration::Invites;
+use sockets::{Watchers, Workers};
 use token::Tokens;
 use updates::Hub;
+
+/// What the app looks for at the address of a server.
+pub const GREETING: &str = "Welcome to Happy Server!";
 
 /// What the wiring hands to the room.
 pub struct HappyParts {
     pub store: Store,
     pub clock: Clock,
+    pub metrics: Registry,
     pub registration: Registration,
     /// Tokens are signed with it: the same over restarts, and nobody else's.
     pub token_seed: [u8; 32],
@@ -56,6 +62,9 @@ struct Room {
     invites: Invites,
     tokens: Tokens,
     hub: Hub,
+    presence: Presence,
+    watchers: Watchers,
+    workers: Workers,
     /// Calls without a token, by address: they cost a signature or a row.
     strangers: RateLimiter,
     /// Calls of each account.
@@ -64,7 +73,7 @@ struct Room {
 
 impl Happy {
     pub fn start(parts: HappyParts) -> Happy {
-        Happy(Rc::new(Room {
+        let happy = Happy(Rc::new(Room {
             tokens: Tokens::new(&parts.token_seed),
             strangers: RateLimiter::new(
                 parts.clock.clone(),
@@ -73,10 +82,16 @@ impl Happy {
             members: RateLimiter::new(parts.clock.clone(), limits::HAPPY_CALLS_PER_MINUTE),
             invites: Invites::default(),
             hub: Hub::default(),
+            presence: Presence::default(),
+            watchers: Watchers::default(),
+            workers: Workers::default(),
             store: parts.store,
             clock: parts.clock,
             registration: parts.registration,
-        }))
+        }));
+        sockets::serve(&happy, &parts.metrics);
+        happy.watch_silence();
+        happy
     }
 
     pub fn routes(&self, router: &mut Router) {
@@ -90,6 +105,7 @@ impl Happy {
         sessions::routes(router, self);
         messages::routes(router, self);
         machines::routes(router, self);
+        sockets::routes(router, self);
         let happy = self.clone();
         let invite = move |_| {
             let happy = happy.clone();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, base64_or_null, internal, ok, refused, store_error, write_error};
 use super::db::sessions::{self, NewSession, Session};
+use super::presence::Kind;
 use super::{Happy, Recipients, call, id};
 use crate::clock::UnixMillis;
 use crate::limits;
@@ -54,6 +55,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
         })
         .await;
     let (session, told_by) = made.map_err(write_error)?;
+    happy.session_resumes(&session.id);
     if let Some(seq) = told_by {
         let mut body = json!(session);
         body["t"] = json!("new-session");
@@ -115,6 +117,9 @@ async fn archive(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
     let (owner, id) = (account.clone(), request.param("id").to_owned());
     let now = happy.0.clock.wall();
+    if happy.owns(Kind::Session, &owner, &id) {
+        happy.session_stops(&id);
+    }
     let archived = happy
         .0
         .store
@@ -123,19 +128,15 @@ async fn archive(happy: Happy, request: Request) -> Answer {
     if !archived.map_err(store_error)? {
         return refused(StatusCode::NOT_FOUND, "Session not found");
     }
-    let body = json!({
-        "type": "activity",
-        "id": request.param("id"),
-        "active": false,
-        "activeAt": now.0,
-        "thinking": false,
-    });
-    happy.ephemeral(&account, body, Recipients::UserScoped);
+    happy.session_activity(&account, request.param("id"), false, now.0, false);
     ok(json!({"success": true}))
 }
 
 async fn delete(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
+    if happy.owns(Kind::Session, &account, request.param("id")) {
+        happy.session_stops(request.param("id"));
+    }
     loop {
         let (owner, id) = (account.clone(), request.param("id").to_owned());
         let emptied = happy

@@ -6,14 +6,11 @@
 //! was away asks over HTTP.
 
 use std::cell::OnceCell;
-use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::{Happy, id};
-
-/// A set of sockets, by name. No name of one account is a name of another's.
-pub type Room = Rc<str>;
+use crate::socketio::{Broadcast, Io, Room, SocketId};
 
 /// Which of the account's sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +24,7 @@ pub enum Recipients {
 }
 
 impl Recipients {
-    pub fn rooms(&self, account: &str) -> Vec<Room> {
+    fn rooms(&self, account: &str) -> Vec<Room> {
         match self {
             Recipients::All => vec![all_of(account)],
             Recipients::UserScoped => vec![users_of(account)],
@@ -36,6 +33,8 @@ impl Recipients {
         }
     }
 }
+
+// No room of one account is a room of another's.
 
 pub fn all_of(account: &str) -> Room {
     account.into()
@@ -53,42 +52,59 @@ pub fn machine_of(account: &str, machine: &str) -> Room {
     format!("{account}/machine/{machine}").into()
 }
 
-/// Sends to every socket in any of the rooms, once each.
-pub trait Sender {
-    fn send(&self, rooms: &[Room], event: &str, argument: &Value);
-}
-
-/// Where updates go; without a sender nobody listens.
+/// The sockets, once they are served.
 #[derive(Default)]
-pub struct Hub(OnceCell<Rc<dyn Sender>>);
+pub struct Hub(OnceCell<Io>);
+
+impl Hub {
+    pub fn serve(&self, io: Io) {
+        // Called once, by the start of the room.
+        let _ = self.0.set(io);
+    }
+
+    pub fn io(&self) -> Option<&Io> {
+        self.0.get()
+    }
+}
 
 impl Happy {
     /// Tells of a durable write, whose transaction took `seq`.
     pub fn publish(&self, account: &str, seq: i64, body: Value, to: Recipients) {
-        let Some(update) = self.update(seq, body) else {
+        self.publish_except(account, seq, body, to, None);
+    }
+
+    /// As [`Happy::publish`], but not to the socket that wrote.
+    pub(super) fn publish_except(
+        &self,
+        account: &str,
+        seq: i64,
+        body: Value,
+        to: Recipients,
+        except: Option<&SocketId>,
+    ) {
+        let Some(mut receivers) = self.receivers(account, &to) else {
+            return;
+        };
+        let Some(id) = id::of_update() else {
             log::error!("event=happy_update_lost error=\"the system gave no random numbers\"");
             return;
         };
-        self.send(account, "update", &update, &to);
+        if let Some(socket) = except {
+            receivers = receivers.except(socket);
+        }
+        let now = self.0.clock.wall().0;
+        let update = json!({"id": id, "seq": seq, "body": body, "createdAt": now});
+        receivers.emit("update", &update);
     }
 
     /// Tells of what is not stored.
     pub fn ephemeral(&self, account: &str, body: Value, to: Recipients) {
-        self.send(account, "ephemeral", &body, &to);
-    }
-
-    fn update(&self, seq: i64, body: Value) -> Option<Value> {
-        Some(json!({
-            "id": id::of_update()?,
-            "seq": seq,
-            "body": body,
-            "createdAt": self.0.clock.wall().0,
-        }))
-    }
-
-    fn send(&self, account: &str, event: &str, argument: &Value, to: &Recipients) {
-        if let Some(sender) = self.0.hub.0.get() {
-            sender.send(&to.rooms(account), event, argument);
+        if let Some(receivers) = self.receivers(account, &to) {
+            receivers.emit("ephemeral", &body);
         }
+    }
+
+    fn receivers(&self, account: &str, to: &Recipients) -> Option<Broadcast> {
+        Some(self.0.hub.io()?.to(&to.rooms(account)))
     }
 }

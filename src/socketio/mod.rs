@@ -36,6 +36,9 @@ pub struct IoOptions {
     pub connect_limit: Duration,
     /// Longest message of a client; close 1009.
     pub max_payload: usize,
+    /// What may wait for a client that does not read; close 1013 beyond either.
+    pub queue_bytes_max: usize,
+    pub queue_messages_max: usize,
 }
 
 impl Default for IoOptions {
@@ -45,6 +48,8 @@ impl Default for IoOptions {
             ping_timeout: Duration::from_secs(45),
             connect_limit: Duration::from_secs(20),
             max_payload: 1_000_000,
+            queue_bytes_max: limits::CONSUMER_QUEUE_BYTES_MAX,
+            queue_messages_max: limits::CONSUMER_QUEUE_MESSAGES_MAX,
         }
     }
 }

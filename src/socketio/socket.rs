@@ -105,6 +105,11 @@ impl Socket {
         self.0.phase.get() == Phase::Connected && self.0.wire.is_open()
     }
 
+    /// The client is not read while [`limits::WS_COMMANDS_MAX`] of these live.
+    pub fn hold(&self) -> websocket::Command {
+        self.0.wire.begin_command()
+    }
+
     /// Does nothing once the socket has ended.
     pub fn join(&self, room: Room) {
         let Some(io) = self.0.io.upgrade() else {

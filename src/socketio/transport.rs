@@ -41,7 +41,8 @@ fn answer(io: &Rc<Inner>, request: Request) -> Result<Response, HttpError> {
     }
     let options = UpgradeOptions {
         message_bytes_max: io.options.max_payload,
-        ..UpgradeOptions::default()
+        queue_bytes_max: io.options.queue_bytes_max,
+        queue_messages_max: io.options.queue_messages_max,
     };
     let (engine_id, id) = (random_id()?, random_id()?);
     let io = io.clone();

@@ -57,6 +57,10 @@ pub const STEPS: &[Step] = &[
         name: "0010_happy_room",
         sql: include_str!("sql/0010_happy_room.sql"),
     },
+    Step {
+        name: "0011_happy_presence",
+        sql: include_str!("sql/0011_happy_presence.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -12,8 +12,6 @@ pub fn is_known(db: &Connection, id: &str) -> Result<bool, StoreError> {
 }
 
 /// The number of the next update, to be taken in the transaction of what the update tells.
-// Called by what writes and then publishes.
-#[allow(dead_code)]
 pub fn next_seq(db: &Connection, account: &str) -> Result<i64, StoreError> {
     Ok(db
         .prepare_cached("UPDATE happy_accounts SET seq = seq + 1 WHERE id = ?1 RETURNING seq")?

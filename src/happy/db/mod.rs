@@ -6,7 +6,10 @@ pub mod accounts;
 pub mod machines;
 pub mod messages;
 pub mod pairings;
+pub mod presence;
 pub mod sessions;
+pub mod versioned;
+
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,185 @@
+//! Calls from one client of an account to another: a worker registers a method by name, and the
+//! first registered one that is still there is asked.
+//!
+//! Whoever calls while the worker is away is kept waiting for a while: a worker that lost its
+//! connection, or whose server was started anew, comes back within seconds.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::{Client, answer, name};
+use crate::limits;
+use crate::socketio::{Ack, AckError, Socket, SocketId};
+
+type Methods = BTreeMap<String, Vec<Socket>>;
+
+/// Who answers which method, by account.
+#[derive(Default)]
+pub struct Workers {
+    accounts: RefCell<BTreeMap<Rc<str>, Methods>>,
+    /// Somebody registered.
+    came: Notify,
+}
+
+impl Workers {
+    /// Whether it may: one socket holds a bounded number of methods.
+    fn register(&self, account: &Rc<str>, method: &str, socket: &Socket) -> bool {
+        let mut accounts = self.accounts.borrow_mut();
+        let methods = accounts.entry(account.clone()).or_default();
+        let held = |workers: &&Vec<Socket>| workers.iter().any(|worker| worker.id() == socket.id());
+        if methods.get(method).as_ref().is_some_and(held) {
+            return true;
+        }
+        if method.len() > limits::HAPPY_METHOD_BYTES_MAX
+            || methods.values().filter(held).count() >= limits::HAPPY_METHODS_MAX
+        {
+            return false;
+        }
+        methods
+            .entry(method.to_owned())
+            .or_default()
+            .push(socket.clone());
+        self.came.notify_waiters();
+        true
+    }
+
+    fn unregister(&self, account: &Rc<str>, method: &str, socket: &SocketId) {
+        self.retain(account, |name, worker| {
+            name != method || worker.id() != socket
+        });
+    }
+
+    /// All that the socket registered.
+    pub fn forget(&self, account: &Rc<str>, socket: &SocketId) {
+        self.retain(account, |_, worker| worker.id() != socket);
+    }
+
+    fn retain(&self, account: &Rc<str>, stays: impl Fn(&str, &Socket) -> bool) {
+        let mut accounts = self.accounts.borrow_mut();
+        let Some(methods) = accounts.get_mut(account) else {
+            return;
+        };
+        methods.retain(|name, workers| {
+            workers.retain(|worker| stays(name, worker));
+            !workers.is_empty()
+        });
+        if methods.is_empty() {
+            accounts.remove(account);
+        }
+    }
+
+    fn first(&self, account: &Rc<str>, method: &str) -> Option<Socket> {
+        let accounts = self.accounts.borrow();
+        let mut workers = accounts.get(account)?.get(method)?.iter();
+        workers.find(|worker| worker.is_connected()).cloned()
+    }
+
+    /// The worker that is there, or comes soon.
+    async fn find(&self, account: &Rc<str>, method: &str) -> Option<Socket> {
+        let coming = async {
+            loop {
+                let came = self.came.notified();
+                if let Some(worker) = self.first(account, method) {
+                    return worker;
+                }
+                came.await;
+            }
+        };
+        let found = tokio::time::timeout(limits::HAPPY_WORKER_GRACE, coming);
+        found.await.ok()
+    }
+}
+
+impl Client {
+    pub(super) fn register(&self, socket: &Socket, event: &Value) {
+        let Some(method) = name(event, "method") else {
+            return refuse(socket, "register", "Invalid method name");
+        };
+        match self.happy.0.workers.register(&self.account, method, socket) {
+            true => socket.emit("rpc-registered", &[json!({"method": method})]),
+            false => refuse(socket, "register", "Too many methods, or too long a name"),
+        }
+    }
+
+    pub(super) fn unregister(&self, socket: &Socket, event: &Value) {
+        let Some(method) = name(event, "method") else {
+            return refuse(socket, "unregister", "Invalid method name");
+        };
+        let workers = &self.happy.0.workers;
+        workers.unregister(&self.account, method, socket.id());
+        socket.emit("rpc-unregistered", &[json!({"method": method})]);
+    }
+
+    pub(super) fn call(&self, socket: &Socket, event: Value, ack: Option<Ack>) {
+        let Some(method) = name(&event, "method").map(str::to_owned) else {
+            return answer(ack, failed("Invalid parameters: method is required"));
+        };
+        if self.calls.get() >= limits::HAPPY_CALLS_MAX {
+            return answer(ack, failed("Too many calls wait for an answer"));
+        }
+        let waiting = Waiting::new(&self.calls);
+        let (happy, account, caller) = (
+            self.happy.clone(),
+            self.account.clone(),
+            socket.id().clone(),
+        );
+        tokio::task::spawn_local(async move {
+            let _waiting = waiting;
+            let told = match happy.0.workers.find(&account, &method).await {
+                None => failed("RPC method not available"),
+                Some(worker) if *worker.id() == caller => {
+                    failed("Cannot call RPC on the same socket")
+                }
+                Some(worker) => ask(&worker, &method, event).await,
+            };
+            answer(ack, told);
+        });
+    }
+}
+
+async fn ask(worker: &Socket, method: &str, mut event: Value) -> Value {
+    let mut request = json!({"method": method});
+    if event.get("params").is_some() {
+        request["params"] = event["params"].take();
+    }
+    drop(event);
+    let asking = worker.emit_with_ack("rpc-request", &[request], limits::HAPPY_CALL_WAIT);
+    match asking.await {
+        Ok(mut answers) if answers.is_empty() => {
+            answers.clear();
+            json!({"ok": true})
+        }
+        Ok(mut answers) => json!({"ok": true, "result": answers.swap_remove(0)}),
+        Err(AckError::TimedOut) => failed("operation has timed out"),
+        Err(AckError::Disconnected) => failed("RPC target disconnected"),
+        Err(AckError::TooMany) => failed("Too many calls wait for an answer"),
+    }
+}
+
+fn failed(error: &str) -> Value {
+    json!({"ok": false, "error": error})
+}
+
+fn refuse(socket: &Socket, what: &str, error: &str) {
+    socket.emit("rpc-error", &[json!({"type": what, "error": error})]);
+}
+
+/// One call that is counted while it waits.
+struct Waiting(Rc<Cell<usize>>);
+
+impl Waiting {
+    fn new(calls: &Rc<Cell<usize>>) -> Waiting {
+        calls.set(calls.get() + 1);
+        Waiting(calls.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
