@@ -210,3 +210,67 @@ impl std::fmt::Display for BackupError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 24 * HOUR_MS;
+
+    /// Noon of the box, and so not the hour of backups.
+    fn days_after(days: i64) -> UnixMillis {
+        let zone = jiff::tz::TimeZone::system();
+        let noon = jiff::civil::date(2026, 11, 25).at(12, 0, 0, 0);
+        let noon = noon.to_zoned(zone).unwrap().timestamp().as_millisecond();
+        UnixMillis(noon + days * DAY_MS)
+    }
+
+    fn with_backups(days: &[i64]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for day in days {
+            let name = format!("magpie-{}.zip", file::stamp(days_after(*day)));
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        std::fs::write(folder.path().join("box.db"), b"").unwrap();
+        let changed = std::time::UNIX_EPOCH + Duration::from_millis(days_after(9).0 as u64);
+        let database = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join("box.db"))
+            .unwrap();
+        database.set_modified(changed).unwrap();
+        folder
+    }
+
+    fn due(backups: &[i64], day: i64, is_up_long: bool) -> bool {
+        let folder = with_backups(backups);
+        let database = folder.path().join("box.db");
+        is_due(folder.path(), &database, days_after(day), is_up_long)
+    }
+
+    #[test]
+    fn a_box_that_is_off_at_night_catches_up_once_it_runs_for_a_while() {
+        assert!(due(&[], 0, true) && !due(&[], 0, false));
+        assert!(due(&[0], 2, true) && !due(&[0], 2, false));
+        assert!(!due(&[0, 1], 2, true), "one of a day ago is enough by day");
+    }
+
+    #[test]
+    fn at_the_hour_one_is_made_unless_nothing_changed() {
+        let at_two = UnixMillis(days_after(2).0 - 10 * HOUR_MS);
+        let folder = with_backups(&[0]);
+        let database = folder.path().join("box.db");
+        assert!(is_due(folder.path(), &database, at_two, false));
+        let unchanged = std::time::UNIX_EPOCH + Duration::from_millis(days_after(-1).0 as u64);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(&database)
+            .unwrap();
+        file.set_modified(unchanged).unwrap();
+        assert!(!is_due(folder.path(), &database, at_two, true));
+    }
+
+    #[test]
+    fn one_from_the_future_stands_in_no_others_way() {
+        assert!(due(&[0, 400], 2, true));
+    }
+}
