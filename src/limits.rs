@@ -560,6 +560,9 @@ pub const HAPPY_PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const HAPPY_ACTIVE_WINDOW: Duration = Duration::from_secs(900);
 pub const HAPPY_SESSIONS_MAX: usize = 20_000;
 pub const HAPPY_MACHINES_MAX: usize = 1_000;
+pub const HAPPY_ARTIFACTS_MAX: usize = 5_000;
+/// Of one session.
+pub const HAPPY_ACCESS_KEYS_MAX: usize = 100;
 /// What one account may store in all.
 pub const HAPPY_ACCOUNT_BYTES_MAX: i64 = 8 * 1024 * 1024 * 1024;
 /// What a message weighs beside its content: an empty one takes room too.

@@ -94,6 +94,42 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "{ success: true }")])
         .errors_as("HappyError")
         .examples(&[Try("/v1/machines/nothing").status(401)]),
+    Doc::get("/v1/access-keys/{session}/{machine}", "Happy: the key of a session on a machine")
+        .answers(&[(JSON, "{ accessKey: object|null }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/access-keys/nothing/nothing").status(401)]),
+    Doc::post("/v1/access-keys/{session}/{machine}", "Happy: keep a key")
+        .takes(&[(JSON, "{ data: text }")])
+        .answers(&[(JSON, "{ success: true, accessKey: object }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/access-keys/nothing/nothing").with("{}").status(400)]),
+    Doc::put("/v1/access-keys/{session}/{machine}", "Happy: replace a key of a known version")
+        .takes(&[(JSON, "{ data: text, expectedVersion: int }")])
+        .answers(&[(JSON, "{ success: bool, version?: int, error?: text, currentVersion?: int, currentData?: text }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/access-keys/nothing/nothing").with("{}").status(400)]),
+    Doc::get("/v1/artifacts", "Happy: the newest 200 artifacts, without their bodies")
+        .answers(&[(JSON, "[object]")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/artifacts").status(401)]),
+    Doc::post("/v1/artifacts", "Happy: the artifact of an id, made unless it is there")
+        .takes(&[(JSON, "{ id: text, header: text, body: text, dataEncryptionKey: text }")])
+        .answers(&[(JSON, "object")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/artifacts").with("{}").status(400)]),
+    Doc::get("/v1/artifacts/{id}", "Happy: one artifact")
+        .answers(&[(JSON, "object")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/artifacts/nothing").status(401)]),
+    Doc::post("/v1/artifacts/{id}", "Happy: replace parts of known versions")
+        .takes(&[(JSON, "{ header?: text, expectedHeaderVersion?: int, body?: text, expectedBodyVersion?: int }")])
+        .answers(&[(JSON, "{ success: bool, headerVersion?: int, bodyVersion?: int, error?: text, currentHeaderVersion?: int, currentHeader?: text, currentBodyVersion?: int, currentBody?: text }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/artifacts/nothing").with("{}").status(401)]),
+    Doc::delete("/v1/artifacts/{id}", "Happy: remove an artifact")
+        .answers(&[(JSON, "{ success: true }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/artifacts/nothing").status(401)]),
     Doc::get("/v1/updates/", "Happy: events of the moment, by Socket.IO; see docs/happy.md")
         .status(101)
         .query("EIO: text, transport: text")

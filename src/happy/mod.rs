@@ -13,7 +13,9 @@ use crate::ops::Registry;
 use crate::server::{Access, Method, RateLimiter, Router};
 use crate::store::Store;
 
+mod access_keys;
 mod answer;
+mod artifacts;
 mod auth;
 mod call;
 mod db;
@@ -105,6 +107,8 @@ impl Happy {
         sessions::routes(router, self);
         messages::routes(router, self);
         machines::routes(router, self);
+        access_keys::routes(router, self);
+        artifacts::routes(router, self);
         sockets::routes(router, self);
         let happy = self.clone();
         let invite = move |_| {

@@ -61,6 +61,10 @@ pub const STEPS: &[Step] = &[
         name: "0011_happy_presence",
         sql: include_str!("sql/0011_happy_presence.sql"),
     },
+    Step {
+        name: "0012_happy_keys_artifacts",
+        sql: include_str!("sql/0012_happy_keys_artifacts.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client;
 mod http_rules;
+mod kept;
 mod pairing;
 mod phone;
 mod sign_in;

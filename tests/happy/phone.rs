@@ -54,13 +54,25 @@ pub fn post_text(
     content_type: &str,
     body: &str,
 ) -> (u16, Value) {
-    let mut request = agent()
-        .post(url(running, path))
+    send(running, "POST", path, token, content_type, body.as_bytes())
+}
+
+pub fn send(
+    running: &Running,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    content_type: &str,
+    body: &[u8],
+) -> (u16, Value) {
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(url(running, path))
         .header("content-type", content_type);
     if let Some(token) = token {
         request = request.header("authorization", token);
     }
-    read(request.send(body))
+    read(agent().run(request.body(body).expect("a request")))
 }
 
 pub fn get(running: &Running, path: &str) -> (u16, Value) {

@@ -4,39 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::phone::{Phone, call, home, post};
-use crate::support::Running;
-
-struct Client<'a> {
-    running: &'a Running<'a>,
-    bearer: String,
-}
-
-impl<'a> Client<'a> {
-    fn new(running: &'a Running<'a>, seed: u8) -> Client<'a> {
-        let bearer = format!("Bearer {}", Phone::new(seed).token(running));
-        Client { running, bearer }
-    }
-
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        post(self.running, path, Some(&self.bearer), body)
-    }
-
-    fn get(&self, path: &str) -> (u16, Value) {
-        call(self.running, "GET", path, Some(&self.bearer))
-    }
-
-    fn delete(&self, path: &str) -> (u16, Value) {
-        call(self.running, "DELETE", path, Some(&self.bearer))
-    }
-
-    /// The id of the session of this tag.
-    fn session(&self, tag: &str) -> String {
-        let (status, told) = self.post("/v1/sessions", &json!({"tag": tag, "metadata": "bQ=="}));
-        assert_eq!(status, 200, "{told}");
-        told["session"]["id"].as_str().expect("an id").to_owned()
-    }
-}
+use crate::client::Client;
+use crate::phone::{home, post};
 
 fn seqs(told: &Value) -> Vec<i64> {
     let messages = told["messages"].as_array().expect("messages");

@@ -2,7 +2,9 @@
 
 use crate::store::{SqlError, StoreError};
 
+pub mod access_keys;
 pub mod accounts;
+pub mod artifacts;
 pub mod machines;
 pub mod messages;
 pub mod pairings;
