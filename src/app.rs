@@ -179,6 +179,7 @@ impl App {
         if let Some(happy) = start_happy(config, &store, &clock, &metrics)? {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);
+            papers.extend(happy::people_docs::DOCS);
             shapes.extend(happy::docs::SHAPES);
         }
         docs::serve(&mut router, papers, shapes);
@@ -501,7 +502,9 @@ fn start_happy(
         _ => return Ok(None),
     };
     let data_dir = config.data_dir();
+    let key = settings::BoxKey::of(&data_dir).map_err(|error| folder_error(&data_dir, error))?;
     Ok(Some(Happy::start(HappyParts {
+        seal: Rc::new(key),
         store: store.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -509,6 +512,16 @@ fn start_happy(
         token_seed: settings::derived_key(&data_dir, "happy tokens")
             .map_err(|error| folder_error(&data_dir, error))?,
     })))
+}
+
+impl happy::Seal for settings::BoxKey {
+    fn seal(&self, name: &str, text: &str) -> Option<String> {
+        settings::BoxKey::seal(self, name, text).ok()
+    }
+
+    fn open(&self, name: &str, sealed: &str) -> Option<String> {
+        settings::BoxKey::open(self, name, sealed)
+    }
 }
 
 fn auth_mode(config: &Config) -> AuthMode {

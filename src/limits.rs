@@ -549,6 +549,18 @@ pub const HAPPY_PAIRING_ANSWERED: Duration = Duration::from_secs(7 * 86_400);
 pub const HAPPY_STRANGER_CALLS_PER_MINUTE: u32 = 300;
 /// Calls with a token, for each account; a terminal at work makes a few each second.
 pub const HAPPY_CALLS_PER_MINUTE: u32 = 6_000;
+/// Keys of one account, deleted ones too, and the bytes of keys and values.
+pub const HAPPY_KV_KEYS_MAX: usize = 10_000;
+pub const HAPPY_KV_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Of one account; the phones not heard of for longest go.
+pub const HAPPY_PUSH_TOKENS_MAX: usize = 100;
+/// Of one account; the oldest go.
+pub const HAPPY_USAGE_REPORTS_MAX: usize = 20_000;
+pub const HAPPY_USAGE_REPORT_BYTES_MAX: usize = 16 * 1024;
+/// Of one account; the oldest go.
+pub const HAPPY_FEED_POSTS_MAX: usize = 1_000;
+/// No second post about the same person within it.
+pub const HAPPY_NOTIFY_AGAIN: Duration = Duration::from_secs(86_400);
 pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
 pub const HAPPY_INVITES_MAX: usize = 16;
 pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);

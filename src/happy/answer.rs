@@ -37,7 +37,7 @@ pub fn refusal(status: StatusCode, text: &'static str) -> HttpError {
     HttpError::new(status, EXACT, text)
 }
 
-fn told(status: StatusCode, value: &Value) -> Response {
+pub fn told(status: StatusCode, value: &Value) -> Response {
     Response::json(status, value)
         .with(
             header::CONTENT_TYPE,

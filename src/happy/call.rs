@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 use super::Happy;
 use super::answer::{Answer, SYNTAX_ERROR};
@@ -94,6 +95,24 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
         .map_err(|error| HttpError::invalid(format!("The body is not as expected: {error}.")))
 }
 
+/// A field that may be null and may not be absent.
+pub fn nullable<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
+/// A field that may be absent and may not be null.
+pub fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
 /// A whole number of the query between the two, where it is there.
 pub fn number(request: &Request, name: &str, min: i64, max: i64) -> Result<Option<i64>, HttpError> {
     let Some(text) = request.query(name) else {
@@ -109,8 +128,6 @@ pub fn number(request: &Request, name: &str, min: i64, max: i64) -> Result<Optio
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

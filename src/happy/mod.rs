@@ -14,25 +14,35 @@ use crate::server::{Access, Method, RateLimiter, Router};
 use crate::store::Store;
 
 mod access_keys;
+mod account;
 mod answer;
 mod artifacts;
 mod auth;
 mod call;
 mod db;
 pub mod docs;
+mod feed;
+mod friends;
 mod id;
+mod kv;
 mod machines;
 mod messages;
+mod outside;
 mod pairing;
+pub mod people_docs;
 mod presence;
+mod push;
 mod registration;
 mod sessions;
 mod sockets;
 mod token;
 mod updates;
+mod usage;
+mod vendors;
 
 pub use registration::Registration;
 pub use updates::Recipients;
+pub use vendors::Seal;
 
 use presence::Presence;
 use registration::Invites;
@@ -51,6 +61,8 @@ pub struct HappyParts {
     pub registration: Registration,
     /// Tokens are signed with it: the same over restarts, and nobody else's.
     pub token_seed: [u8; 32],
+    /// For what is kept for accounts in plain text.
+    pub seal: Rc<dyn Seal>,
 }
 
 /// Clones share the room.
@@ -67,6 +79,7 @@ struct Room {
     presence: Presence,
     watchers: Watchers,
     workers: Workers,
+    seal: Rc<dyn Seal>,
     /// Calls without a token, by address: they cost a signature or a row.
     strangers: RateLimiter,
     /// Calls of each account.
@@ -87,6 +100,7 @@ impl Happy {
             presence: Presence::default(),
             watchers: Watchers::default(),
             workers: Workers::default(),
+            seal: parts.seal,
             store: parts.store,
             clock: parts.clock,
             registration: parts.registration,
@@ -110,6 +124,14 @@ impl Happy {
         access_keys::routes(router, self);
         artifacts::routes(router, self);
         sockets::routes(router, self);
+        account::routes(router, self);
+        usage::routes(router, self);
+        kv::routes(router, self);
+        push::routes(router, self);
+        friends::routes(router, self);
+        feed::routes(router, self);
+        vendors::routes(router, self);
+        outside::routes(router, self);
         let happy = self.clone();
         let invite = move |_| {
             let happy = happy.clone();

@@ -65,6 +65,10 @@ pub const STEPS: &[Step] = &[
         name: "0012_happy_keys_artifacts",
         sql: include_str!("sql/0012_happy_keys_artifacts.sql"),
     },
+    Step {
+        name: "0013_happy_people",
+        sql: include_str!("sql/0013_happy_people.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

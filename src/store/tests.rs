@@ -8,7 +8,7 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::clock::UnixMillis;
-use crate::limits::{STORE_QUEUE_JOBS_MAX, STORE_RELAXED_JOBS_MAX};
+use crate::limits::{STORE_QUEUE_BYTES_MAX, STORE_QUEUE_JOBS_MAX, STORE_RELAXED_JOBS_MAX};
 
 fn options(folder: &TempDir) -> StoreOptions {
     StoreOptions {
@@ -126,6 +126,22 @@ fn a_full_queue_answers_busy_and_loses_nothing_it_took() {
         }
         assert_eq!(taken + busy, many as i64);
         assert_eq!(store.read(count), Ok(taken));
+    });
+}
+
+#[test]
+fn a_job_larger_than_the_queue_goes_when_nothing_waits() {
+    with_store(|store| async move {
+        let write = |key: i64| {
+            store.write_sized(STORE_QUEUE_BYTES_MAX + 1, move |db| {
+                db.execute("INSERT INTO t (k, v) VALUES (?1, 'x')", [key])?;
+                Ok(())
+            })
+        };
+        assert_eq!(write(1).await, Ok(()));
+        assert_eq!(write(2).await, Ok(()));
+        let (first, second) = tokio::join!(write(3), write(4));
+        assert_eq!((first, second), (Ok(()), Err(StoreError::Busy)));
     });
 }
 

@@ -169,7 +169,9 @@ impl WriterThread {
         let bytes = job.bytes;
         let jobs = self.queued.jobs.fetch_add(1, Ordering::Relaxed) + 1;
         let held = self.queued.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let fits = jobs <= STORE_QUEUE_JOBS_MAX && held <= STORE_QUEUE_BYTES_MAX;
+        // What is larger than the queue goes alone, or it would never go.
+        let is_alone = held == bytes;
+        let fits = jobs <= STORE_QUEUE_JOBS_MAX && (held <= STORE_QUEUE_BYTES_MAX || is_alone);
         let sent = if fits {
             self.send(Message::Durable(job))
         } else {

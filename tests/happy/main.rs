@@ -7,6 +7,7 @@ mod client;
 mod http_rules;
 mod kept;
 mod pairing;
+mod people;
 mod phone;
 mod sign_in;
 mod sync;

@@ -5,11 +5,18 @@ use crate::store::{SqlError, StoreError};
 pub mod access_keys;
 pub mod accounts;
 pub mod artifacts;
+pub mod feed;
+pub mod kv;
 pub mod machines;
 pub mod messages;
 pub mod pairings;
+pub mod people;
 pub mod presence;
+pub mod push_tokens;
 pub mod sessions;
+pub mod settings;
+pub mod usage;
+pub mod vendor_tokens;
 pub mod versioned;
 
 #[cfg(test)]

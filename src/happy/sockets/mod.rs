@@ -149,7 +149,7 @@ fn scope(auth: &Value) -> Result<Scope, &'static str> {
 }
 
 /// As clients mean it: not there, empty, zero.
-fn is_nothing(value: &Value) -> bool {
+pub fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(is) => !is,
@@ -192,6 +192,7 @@ impl Handler for Client {
             "message" => self.message(socket, event),
             "update-metadata" => self.update_metadata(socket, event, ack),
             "update-state" => self.update_state(socket, event, ack),
+            "usage-report" => self.usage_report(socket, event, ack),
             "session-end" => self.session_end(socket, &event),
             "machine-update-metadata" => self.machine_metadata(socket, event, ack),
             "machine-update-state" => self.machine_state(socket, event, ack),
@@ -275,7 +276,7 @@ impl Happy {
 
     /// A durable write of an event, tried again while the store is busy: clients take no other
     /// answer than that it is done.
-    async fn write_event<T: Send + 'static>(
+    pub(super) async fn write_event<T: Send + 'static>(
         &self,
         bytes: usize,
         job: impl Fn(&Connection) -> Result<T, WriteError> + Send + Sync + 'static,

@@ -101,6 +101,13 @@ impl Client {
         });
     }
 
+    pub(super) fn usage_report(&self, socket: &Socket, event: Value, ack: Option<Ack>) {
+        let (happy, account) = (self.happy.clone(), self.account.clone());
+        self.in_order(socket, async move {
+            answer(ack, happy.report_usage(&account, event).await);
+        });
+    }
+
     pub(super) fn session_alive(&self, event: &Value) {
         let (happy, account) = (&self.happy, &self.account);
         let Some(at) = heard_at(&event["time"], happy.0.clock.wall()) else {
