@@ -4,6 +4,10 @@
 //! `FAULT_SEED` repeats a run.
 
 mod driver;
+mod happy;
+#[path = "../happy/phone.rs"]
+#[allow(dead_code, reason = "only some of it is needed here")]
+mod phone;
 mod preload;
 mod program;
 mod recordings;
@@ -16,6 +20,7 @@ use std::time::Duration;
 
 use driver::{DATABASE, Orders, on_loop};
 use magpie::store::{Connection, Durability, OpenError, backup, migrate};
+use program::support;
 use replay::{Card, Change, Fate, Random};
 use rig::{Rig, seed};
 use tempfile::TempDir;

@@ -25,6 +25,12 @@ pub enum Change {
 }
 
 pub fn read_log(log: &Path) -> Vec<Change> {
+    let changes = read_log_with_ends(log).into_iter();
+    changes.map(|(change, _)| change).collect()
+}
+
+/// Each change with the length the log had after it.
+pub fn read_log_with_ends(log: &Path) -> Vec<(Change, u64)> {
     let bytes = fs::read(log).unwrap();
     let mut rest = &bytes[..];
     let mut changes = Vec::new();
@@ -39,7 +45,7 @@ pub fn read_log(log: &Path) -> Vec<Change> {
         }
         let data = rest[17..17 + length].to_vec();
         let path = || PathBuf::from(String::from_utf8(data.clone()).unwrap());
-        changes.push(match kind {
+        let change = match kind {
             b'O' => Change::Open { file, path: path() },
             b'W' => Change::Write { file, at, data },
             b'T' => Change::Truncate { file, to: at },
@@ -56,8 +62,9 @@ pub fn read_log(log: &Path) -> Vec<Change> {
             }
             b'F' => Change::Failed,
             other => panic!("unknown record {other}"),
-        });
+        };
         rest = &rest[17 + length..];
+        changes.push((change, (bytes.len() - rest.len()) as u64));
     }
     changes
 }
