@@ -94,6 +94,19 @@ pub const CONSUMER_QUEUE_BYTES_MAX: usize = 64 * 1024;
 pub const CONSUMER_QUEUE_MESSAGES_MAX: usize = 256;
 /// Packets of one payload of long polling; the session is closed.
 pub const ENGINE_PAYLOAD_PACKETS_MAX: usize = 256;
+/// Sessions of long polling; 503. Each may hold one of [`HTTP_CONNECTIONS_MAX`].
+pub const ENGINE_POLLING_SESSIONS_MAX: usize = 128;
+/// A session that ended is kept so long for the poll that learns of it.
+pub const ENGINE_POLLING_CLOSE_WAIT: Duration = Duration::from_secs(30);
+/// From the WebSocket of a session that polls to its upgrade; then that WebSocket is closed.
+pub const ENGINE_UPGRADE_MAX: Duration = Duration::from_secs(10);
+/// Packets of one session in a second; it is not read before the next one.
+pub const ENGINE_PACKETS_PER_S_MAX: usize = 500;
+/// What one client may have unread, where its room says nothing else.
+pub const SOCKETIO_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+pub const SOCKETIO_QUEUE_PACKETS_MAX: usize = 1_024;
+/// Answers that one client waits for; it is not read while there are more.
+pub const SOCKETIO_OWED_ANSWERS_MAX: usize = 256;
 /// Binary messages of one Socket.IO packet; the transport is closed.
 pub const SOCKETIO_ATTACHMENTS_MAX: usize = 10;
 /// Answers that are awaited of one socket.

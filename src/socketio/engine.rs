@@ -47,7 +47,7 @@ impl Packet {
         })
     }
 
-    /// Appends the packet as text; binary as `b` and base64, as long polling wants it.
+    /// Appends the packet as text; binary as [`binary_text`].
     pub fn write(&self, out: &mut String) {
         let (kind, rest) = match self {
             Packet::Open(rest) => ('0', rest.as_str()),
@@ -58,14 +58,20 @@ impl Packet {
             Packet::Upgrade => ('5', ""),
             Packet::Noop => ('6', ""),
             Packet::Binary(bytes) => {
-                out.push('b');
-                STANDARD.encode_string(bytes, out);
+                out.push_str(&binary_text(bytes));
                 return;
             }
         };
         out.push(kind);
         out.push_str(rest);
     }
+}
+
+/// Binary as text, as long polling wants it.
+pub fn binary_text(bytes: &[u8]) -> String {
+    let mut text = String::from('b');
+    STANDARD.encode_string(bytes, &mut text);
+    text
 }
 
 /// Reads the body of a POST of long polling, whose length the caller has bounded.

@@ -1,8 +1,8 @@
-//! Engine.IO 4 and Socket.IO 5 over our own WebSocket task, for the namespace `/`.
+//! Engine.IO 4 and Socket.IO 5: long polling, WebSocket, and the way from the one to the other.
 //!
 //! A room hands in a [`Namespace`], is told of connections and events, and sends to sockets or to
-//! rooms of sockets. It knows no event of any room. Long polling and binary attachments are not
-//! spoken yet: the one is answered as an unknown transport, the other by a close.
+//! rooms of sockets. A session of Engine.IO carries one socket for each namespace that its client
+//! joined. It knows no event of any room.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -17,26 +17,35 @@ use crate::limits;
 use crate::ops::{Gauge, Registry};
 use crate::server::websocket::Frame;
 
+mod arguments;
 pub mod engine;
 mod heartbeat;
+mod http;
 pub mod packet;
+mod polling;
+mod session;
 mod socket;
-mod transport;
+mod wire;
 
+pub use arguments::Arguments;
+pub use session::Hold;
 pub use socket::{Ack, AckError, Socket, SocketId};
+
+use session::Session;
 
 pub type Room = Rc<str>;
 
 #[derive(Clone, Copy, Debug)]
 pub struct IoOptions {
     pub ping_interval: Duration,
-    /// A pong later than this ends the transport.
+    /// A pong later than this ends the session.
     pub ping_timeout: Duration,
-    /// From the opening of a transport to its accepted CONNECT.
+    /// How long a session may be without an accepted CONNECT.
     pub connect_limit: Duration,
-    /// Longest message of a client; close 1009.
+    /// Longest message of a client, and the binary parts of one packet together; close 1009.
     pub max_payload: usize,
-    /// What may wait for a client that does not read; close 1013 beyond either.
+    /// What may wait for a client that does not read; it is cut off beyond either. One packet of any
+    /// size always fits.
     pub queue_bytes_max: usize,
     pub queue_messages_max: usize,
 }
@@ -48,8 +57,8 @@ impl Default for IoOptions {
             ping_timeout: Duration::from_secs(45),
             connect_limit: Duration::from_secs(20),
             max_payload: 1_000_000,
-            queue_bytes_max: limits::CONSUMER_QUEUE_BYTES_MAX,
-            queue_messages_max: limits::CONSUMER_QUEUE_MESSAGES_MAX,
+            queue_bytes_max: limits::SOCKETIO_QUEUE_BYTES_MAX,
+            queue_messages_max: limits::SOCKETIO_QUEUE_PACKETS_MAX,
         }
     }
 }
@@ -78,52 +87,79 @@ pub trait Namespace {
 
 /// Called on the loop, must not block; longer work is spawned.
 pub trait Handler {
+    /// The client has just been told that it is connected.
+    fn connected(&mut self, _: &Socket) {}
     fn event(&mut self, socket: &Socket, name: &str, args: Vec<Value>, ack: Option<Ack>);
+    /// An event with binary parts; whoever knows none sees the places where they belong.
+    fn binary_event(&mut self, socket: &Socket, name: &str, args: Arguments, ack: Option<Ack>) {
+        self.event(socket, name, args.values, ack);
+    }
     /// Called once, after which nothing more comes.
     fn disconnected(&mut self, socket: &Socket, reason: DisconnectReason);
 }
 
-/// Clones share; lives on the loop.
+/// One namespace of an endpoint. Clones share; lives on the loop.
 #[derive(Clone)]
-pub struct Io(Rc<Inner>);
+pub struct Io {
+    inner: Rc<Inner>,
+    endpoint: Rc<Endpoint>,
+}
 
+/// A namespace and its rooms.
 struct Inner {
-    options: IoOptions,
-    clock: Clock,
+    /// With its slash.
+    name: &'static str,
     namespace: Rc<dyn Namespace>,
-    open: Gauge,
-    /// Every open transport, for the heartbeat.
-    sockets: RefCell<Vec<socket::WeakSocket>>,
     rooms: RefCell<BTreeMap<Room, BTreeMap<SocketId, Socket>>>,
     /// Broadcasts that wait for the one in slices before them.
     sending: RefCell<VecDeque<(Frame, VecDeque<Socket>)>>,
     is_sending: Cell<bool>,
+}
+
+/// What all namespaces of one path share.
+struct Endpoint {
+    options: IoOptions,
+    clock: Clock,
+    open: Gauge,
+    namespaces: RefCell<Vec<Rc<Inner>>>,
+    /// Every open session, for the heartbeat.
+    sessions: RefCell<Vec<Weak<Session>>>,
+    /// Those that began by long polling.
+    polling: RefCell<BTreeMap<SocketId, Rc<Session>>>,
+    /// How many of them are no WebSocket.
+    polling_count: Cell<usize>,
     is_beating: Cell<bool>,
 }
 
 impl Io {
+    /// An endpoint with the namespace `/`.
     pub fn new(
         options: IoOptions,
         clock: Clock,
         metrics: &Registry,
         namespace: Rc<dyn Namespace>,
     ) -> Io {
-        Io(Rc::new(Inner {
+        let endpoint = Rc::new(Endpoint {
             options,
             clock,
-            namespace,
-            open: metrics.gauge("magpie_socketio_sockets", "Open Socket.IO transports.", &[]),
-            sockets: RefCell::default(),
-            rooms: RefCell::default(),
-            sending: RefCell::default(),
-            is_sending: Cell::new(false),
+            open: metrics.gauge("magpie_socketio_sockets", "Open Socket.IO sessions.", &[]),
+            namespaces: RefCell::default(),
+            sessions: RefCell::default(),
+            polling: RefCell::default(),
+            polling_count: Cell::new(0),
             is_beating: Cell::new(false),
-        }))
+        });
+        endpoint.serve("/", namespace)
+    }
+
+    /// Another namespace of the same endpoint, with rooms of its own.
+    pub fn namespace(&self, name: &'static str, namespace: Rc<dyn Namespace>) -> Io {
+        self.endpoint.serve(name, namespace)
     }
 
     /// To every socket in any of the rooms, once each.
     pub fn to(&self, rooms: &[Room]) -> Broadcast {
-        let all = self.0.rooms.borrow();
+        let all = self.inner.rooms.borrow();
         let mut receivers = BTreeMap::new();
         for members in rooms.iter().filter_map(|room| all.get(room)) {
             receivers.extend(
@@ -134,13 +170,13 @@ impl Io {
         }
         drop(all);
         Broadcast {
-            io: self.0.clone(),
+            io: self.inner.clone(),
             receivers,
         }
     }
 
     pub fn sockets_in(&self, room: &Room) -> Vec<Socket> {
-        let rooms = self.0.rooms.borrow();
+        let rooms = self.inner.rooms.borrow();
         let members = rooms.get(room).into_iter().flat_map(BTreeMap::values);
         members.cloned().collect()
     }
@@ -148,6 +184,14 @@ impl Io {
     pub fn disconnect_all(&self, room: &Room) {
         for socket in self.sockets_in(room) {
             socket.disconnect();
+        }
+    }
+
+    /// Ends every session, so that no poll holds up a box that stops.
+    pub fn close(&self) {
+        let sessions = self.endpoint.sessions.borrow().clone();
+        for session in sessions.iter().filter_map(Weak::upgrade) {
+            session.end(DisconnectReason::TransportClose, session::Farewell::Orderly);
         }
     }
 }
@@ -169,12 +213,8 @@ impl Broadcast {
         if self.receivers.is_empty() {
             return;
         }
-        let frame = Frame::text(&socket::event_text(
-            None,
-            event,
-            std::slice::from_ref(argument),
-        ));
         let io = self.io;
+        let frame = arguments::event(io.name, None, event, std::slice::from_ref(argument), &[]);
         io.sending
             .borrow_mut()
             .push_back((frame, self.receivers.into_values().collect()));
@@ -225,4 +265,24 @@ impl Inner {
     }
 }
 
-type WeakIo = Weak<Inner>;
+impl Endpoint {
+    fn serve(self: &Rc<Self>, name: &'static str, namespace: Rc<dyn Namespace>) -> Io {
+        let inner = Rc::new(Inner {
+            name,
+            namespace,
+            rooms: RefCell::default(),
+            sending: RefCell::default(),
+            is_sending: Cell::new(false),
+        });
+        self.namespaces.borrow_mut().push(inner.clone());
+        Io {
+            inner,
+            endpoint: self.clone(),
+        }
+    }
+
+    fn namespace(&self, name: &str) -> Option<Rc<Inner>> {
+        let namespaces = self.namespaces.borrow();
+        namespaces.iter().find(|inner| inner.name == name).cloned()
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io::Cursor;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::Waker;
@@ -156,6 +157,36 @@ impl Frame {
         Frame::encode(OpCode::Data(Data::Binary), parts)
     }
 
+    /// Several messages that are queued together or, over a bound, not at all.
+    pub fn joined(frames: &[Frame]) -> Frame {
+        let parts: Vec<&[u8]> = frames.iter().map(|frame| &frame.0[..]).collect();
+        Frame(parts.concat().into())
+    }
+
+    /// The messages in it, for a transport that is no WebSocket.
+    pub fn messages(&self) -> Vec<Message<'_>> {
+        let mut messages = Vec::new();
+        let mut at = Cursor::new(&self.0[..]);
+        while let Ok(Some((header, length))) = FrameHeader::parse(&mut at) {
+            let begin = at.position();
+            at.set_position(begin + length);
+            let message = &self.0[begin as usize..(begin + length) as usize];
+            match header.opcode {
+                OpCode::Data(Data::Text) => {
+                    messages.extend(std::str::from_utf8(message).map(Message::Text));
+                }
+                OpCode::Data(Data::Binary) => messages.push(Message::Binary(message)),
+                _ => {}
+            }
+        }
+        messages
+    }
+
+    /// Of the frames as they leave.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     fn ping() -> Frame {
         Frame::encode(OpCode::Control(Control::Ping), &[])
     }
@@ -207,6 +238,7 @@ struct Shared {
     /// Written to directly while nothing is queued; -1 over TLS.
     fd: Cell<RawFd>,
     commands: Cell<u32>,
+    is_paused: Cell<bool>,
     queue_bytes_max: u32,
     queue_messages_max: u32,
     /// In the sweeper's seconds.
@@ -282,9 +314,21 @@ impl Socket {
         self.0.commands.set(self.0.commands.get() + 1);
         Command(self.0.clone())
     }
+
+    /// A paused socket is not read, so that a peer that sends too fast has to wait.
+    pub fn set_paused(&self, is_paused: bool) {
+        if self.0.is_paused.replace(is_paused) && !is_paused {
+            self.0.wake();
+        }
+    }
 }
 
 impl Shared {
+    /// What comes next has to wait.
+    fn is_busy(&self) -> bool {
+        self.is_paused.get() || self.commands.get() as usize >= limits::WS_COMMANDS_MAX
+    }
+
     fn push(&self, frame: Frame) {
         let mut bytes = frame.0;
         if self.queue.borrow().is_empty() {

@@ -47,6 +47,7 @@ pub(super) fn serve<E: Endpoint>(
         waker: RefCell::new(None),
         fd: Cell::new(fd),
         commands: Cell::new(0),
+        is_paused: Cell::new(false),
         queue_bytes_max: u32::try_from(options.queue_bytes_max).unwrap_or(u32::MAX),
         queue_messages_max: u32::try_from(options.queue_messages_max).unwrap_or(u32::MAX),
         heard_s: Cell::new(now_s),
@@ -148,8 +149,7 @@ impl<E: Endpoint> Task<E> {
     }
 
     fn is_paused(&self) -> bool {
-        self.state() == State::Open
-            && self.socket.0.commands.get() as usize >= limits::WS_COMMANDS_MAX
+        self.state() == State::Open && self.socket.0.is_busy()
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -198,8 +198,7 @@ impl<E: Endpoint> Task<E> {
                 Event::Message(_) | Event::Ping(_) | Event::Pong => {}
                 Event::Close(code) => closed = Some(code),
             }
-            let busy = shared.commands.get() as usize >= limits::WS_COMMANDS_MAX;
-            if busy && shared.state.get() == State::Open {
+            if shared.is_busy() && shared.state.get() == State::Open {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())

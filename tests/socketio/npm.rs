@@ -1,0 +1,30 @@
+//! The unmodified client from npm against our server.
+
+use magpie::socketio::IoOptions;
+
+use crate::hall::server;
+
+#[test]
+fn the_client_from_npm_connects_talks_and_comes_back() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/socketio/npm");
+    if std::env::var_os("MAGPIE_SKIP_PAGES").is_some() {
+        return;
+    }
+    assert!(
+        std::path::Path::new(folder)
+            .join("node_modules/socket.io-client")
+            .exists(),
+        "run `npm ci` in tests/socketio/npm first, or set MAGPIE_SKIP_PAGES=1"
+    );
+    let (address, _ends) = server(IoOptions::default());
+    let ran = std::process::Command::new("node")
+        .current_dir(folder)
+        .args(["client.mjs", &address.port().to_string()])
+        .output()
+        .expect("node is installed");
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
