@@ -17,10 +17,7 @@ pub fn routes(router: &mut Router, happy: &Happy) {
 
 async fn get(happy: Happy, request: Request) -> Answer {
     let place = place(&happy, &request)?;
-    let found = happy.0.store.read(|db| match place.is_there(db)? {
-        true => place.get(db).map(Some),
-        false => Ok(None),
-    });
+    let found = happy.0.store.read(|db| place.find(db));
     match found.map_err(store_error)? {
         Some(key) => ok(json!({"accessKey": key})),
         None => nowhere(),

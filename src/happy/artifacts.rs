@@ -224,10 +224,16 @@ async fn delete(happy: Happy, request: Request) -> Answer {
 }
 
 fn require_base64(text: &str) -> Result<(), HttpError> {
-    let is_base64 = STANDARD.decode(text).is_ok();
-    is_base64
-        .then_some(())
-        .ok_or_else(|| HttpError::invalid("What is encrypted has to be base64 with padding."))
+    match is_base64(text) {
+        true => Ok(()),
+        false => Err(HttpError::invalid(
+            "What is encrypted has to be base64 with padding.",
+        )),
+    }
+}
+
+pub fn is_base64(text: &str) -> bool {
+    STANDARD.decode(text).is_ok()
 }
 
 fn is_uuid(text: &str) -> bool {

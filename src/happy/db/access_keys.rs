@@ -40,7 +40,7 @@ pub enum Changed {
 
 impl Place {
     /// Whether the account has such a session and machine.
-    pub fn is_there(&self, db: &Connection) -> Result<bool, StoreError> {
+    fn is_there(&self, db: &Connection) -> Result<bool, StoreError> {
         Ok(db
             .prepare_cached(
                 "SELECT 1 FROM happy_sessions, happy_machines
@@ -50,7 +50,15 @@ impl Place {
             .exists([&self.session, &self.machine, &self.account])?)
     }
 
-    pub fn get(&self, db: &Connection) -> Result<Option<AccessKey>, StoreError> {
+    /// The key, where there is one; `None` when the account has no such session or machine.
+    pub fn find(&self, db: &Connection) -> Result<Option<Option<AccessKey>>, StoreError> {
+        match self.is_there(db)? {
+            true => self.get(db).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn get(&self, db: &Connection) -> Result<Option<AccessKey>, StoreError> {
         db.prepare_cached(
             "SELECT data, data_version, created_at, updated_at FROM happy_access_keys
              WHERE session_id = ?1 AND machine_id = ?2 AND account_id = ?3",

@@ -25,6 +25,7 @@ use crate::socketio::{
 };
 use crate::store::{Connection, StoreError};
 
+mod artifacts;
 mod machine;
 mod rpc;
 mod session;
@@ -196,6 +197,11 @@ impl Handler for Client {
             "session-end" => self.session_end(socket, &event),
             "machine-update-metadata" => self.machine_metadata(socket, event, ack),
             "machine-update-state" => self.machine_state(socket, event, ack),
+            "artifact-read" => self.artifact_read(socket, event, ack),
+            "artifact-create" => self.artifact_create(socket, event, ack),
+            "artifact-update" => self.artifact_update(socket, event, ack),
+            "artifact-delete" => self.artifact_delete(socket, event, ack),
+            "access-key-get" => self.access_key(&event, ack),
             "rpc-register" => self.register(socket, &event),
             "rpc-unregister" => self.unregister(socket, &event),
             "rpc-call" => self.call(socket, event, ack),
