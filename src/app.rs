@@ -509,6 +509,7 @@ fn start_happy(
         clock: clock.clone(),
         metrics: metrics.clone(),
         registration,
+        is_limited: config.number("RATE_LIMIT") > 0,
         token_seed: settings::derived_key(&data_dir, "happy tokens")
             .map_err(|error| folder_error(&data_dir, error))?,
     })))
