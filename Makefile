@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit bench soak fuzz compare-happy clean
+.PHONY: help run build test lint unit bench soak fuzz compare-happy clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,10 @@ OURS ?= http://127.0.0.1:8080
 compare-happy: ## ask two Happy servers the same and print what differs (UPSTREAM=URL OURS=URL)
 	@npm --prefix tests/happy/compare ci --silent
 	node tests/happy/compare/compare.js $(UPSTREAM) $(OURS)
+
+clients: ## drive the published Happy CLIs against a box (700 MB below tests/clients, once)
+	@tools/setup clients
+	cargo test --locked --test happy -- --ignored --nocapture --test-threads 1 published
 
 clean: ## remove what was built
 	cargo clean

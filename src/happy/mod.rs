@@ -31,6 +31,8 @@ mod outside;
 mod pairing;
 pub mod people_docs;
 mod presence;
+#[cfg(test)]
+mod presence_tests;
 mod push;
 mod registration;
 mod sessions;

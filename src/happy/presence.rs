@@ -177,7 +177,7 @@ impl Happy {
         });
     }
 
-    async fn write_presence(&self) {
+    pub(super) async fn write_presence(&self) {
         let presence = &self.0.presence;
         presence.is_writing.set(false);
         let behind = presence.take_behind();
@@ -212,7 +212,7 @@ impl Happy {
         });
     }
 
-    async fn end_silent(&self) {
+    pub(super) async fn end_silent(&self) {
         let now = self.0.clock.wall();
         let since = UnixMillis(now.0 - limits::HAPPY_SILENCE_MAX.as_millis() as i64);
         let found = self

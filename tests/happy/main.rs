@@ -9,5 +9,8 @@ mod kept;
 mod pairing;
 mod people;
 mod phone;
+mod published;
+mod realtime;
 mod sign_in;
+mod socket;
 mod sync;
