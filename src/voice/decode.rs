@@ -46,16 +46,23 @@ pub struct Decoded {
     pub samples: Vec<i16>,
     pub bytes: Bytes,
     pub format: SoundFormat,
-    _held: Held,
+    /// For as long as the samples are anywhere.
+    weight: Option<Weight>,
 }
 
 impl Decoded {
-    /// For an engine, with the bytes as they came where they are fit to be passed on.
+    /// For an engine, with the bytes as they came where they are fit to be passed on; keep this one
+    /// for as long.
     pub fn sound(&mut self) -> Sound {
         Sound {
             encoded: self.sound_as_sent(),
             ..Sound::new(std::mem::take(&mut self.samples))
         }
+    }
+
+    /// For whoever takes the samples away.
+    pub fn weight(&mut self) -> Option<Weight> {
+        self.weight.take()
     }
 
     /// The bytes as they came, where they are fit to be passed on.
@@ -135,14 +142,14 @@ fn decode_here(source: Source) -> Result<Decoded, DecodeError> {
     };
     let claimed = source.claimed;
     let samples = speech_of(&bytes, claimed, NOTE_MAX).map_err(DecodeError::Sound)?;
-    let held = Held::take(&DECODED_BYTES, samples.len() * 2).ok_or(DecodeError::Busy)?;
+    let weight = Weight::take(&DECODED_BYTES, samples.len() * 2).ok_or(DecodeError::Busy)?;
     Ok(Decoded {
         format: SoundFormat::sniff(&bytes)
             .or(claimed)
             .unwrap_or(SoundFormat::Pcm),
         samples,
         bytes,
-        _held: held,
+        weight: Some(weight),
     })
 }
 
@@ -179,22 +186,23 @@ impl Drop for Place {
     }
 }
 
-/// So many bytes of samples, of all that wait together.
-struct Held {
+/// So many bytes of samples, of all that wait together. Goes along with them.
+#[derive(Debug)]
+pub struct Weight {
     of: &'static AtomicUsize,
     bytes: usize,
 }
 
-impl Held {
-    fn take(of: &'static AtomicUsize, bytes: usize) -> Option<Held> {
+impl Weight {
+    fn take(of: &'static AtomicUsize, bytes: usize) -> Option<Weight> {
         let enter = |held: usize| (held + bytes <= DECODED_BYTES_MAX).then_some(held + bytes);
         of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)
             .ok()
-            .map(|_| Held { of, bytes })
+            .map(|_| Weight { of, bytes })
     }
 }
 
-impl Drop for Held {
+impl Drop for Weight {
     fn drop(&mut self) {
         self.of.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -274,10 +282,10 @@ mod tests {
         static HELD: AtomicUsize = AtomicUsize::new(0);
         let half = DECODED_BYTES_MAX / 2;
         for _ in 0..4 {
-            let first = Held::take(&HELD, half).expect("room");
-            assert!(Held::take(&HELD, half + 2).is_none());
+            let first = Weight::take(&HELD, half).expect("room");
+            assert!(Weight::take(&HELD, half + 2).is_none());
             drop(first);
         }
-        assert!(Held::take(&HELD, half + 2).is_some());
+        assert!(Weight::take(&HELD, half + 2).is_some());
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::port::News;
-use super::recordings::{Kept, stt_job};
+use super::recordings::{Held, Mode, Next, stt_job};
 use super::reply::Sentences;
 use super::rules::{self, Language, replies};
 use super::session::{Context, Open};
@@ -12,17 +12,19 @@ use super::turn::{Event, Turn};
 use crate::voice::error::VoiceError;
 
 /// Queues the sound of a turn; durable when this returns.
-pub(super) async fn queue(context: &Context, kept: Kept) -> Result<String, VoiceError> {
+pub(super) async fn queue(context: &Context, held: &Held) -> Result<String, VoiceError> {
+    let kept = held.whole().await?;
     let job = stt_job(&kept.id);
     let id = context.room.recordings.store(kept, Some(job)).await?;
+    held.release();
     Ok(id.unwrap_or_default())
 }
 
 /// The turn goes on without a transcript: its sound waits in the queue.
-pub(super) async fn defer(context: &Context, open: &Open, kept: Kept) -> Event {
+pub(super) async fn defer(context: &Context, open: &Open, held: &Held) -> Event {
     let turn = open.turn;
-    let recording_id = kept.id.clone();
-    let job_id = match queue(context, kept).await {
+    let recording_id = held.id();
+    let job_id = match queue(context, held).await {
         Ok(job_id) => job_id,
         Err(error) => {
             context.tell_error(turn, &error);
@@ -51,39 +53,21 @@ pub(super) async fn tell(context: Context, open: Rc<Open>) -> Event {
 }
 
 /// A turn that ends before its time. Half a recording that somebody waved away goes, and what is
-/// whole of it stays for its days unanswered; what a limit or a lost client cut off before it was
-/// understood is queued.
-pub(super) fn cancelled(context: &Context, open: &Open, is_deliberate: bool) {
-    let is_memo = open.manner.mode == super::recordings::Mode::Note;
+/// whole of it stays for its days unanswered, as does one whose answer has begun; what a limit or a
+/// lost client cut off is queued.
+pub(super) fn cancelled(open: &Open, is_deliberate: bool) {
+    let is_memo = open.manner.mode == Mode::Note;
     if let Some(recording) = open.recording.borrow_mut().take()
         && is_deliberate
         && !is_memo
     {
         recording.discard();
     }
-    let Some(kept) = open.kept.borrow_mut().take() else {
-        return;
-    };
-    let text = open.text.borrow().clone();
-    if !is_deliberate && text.is_empty() {
-        let context = context.clone();
-        tokio::task::spawn_local(async move {
-            let id = kept.id.clone();
-            if let Err(error) = queue(&context, kept).await {
-                log::warn!("event=recording_not_queued recording={id} error=\"{error}\"");
-            }
-        });
-        return;
+    if let Some(held) = open.held.borrow_mut().take()
+        && (is_deliberate || open.marks.get().first_text.is_some())
+    {
+        held.next(Next::Rest(open.text.borrow().clone()));
     }
-    let recordings = context.room.recordings.clone();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = recordings.done(&kept.id, &text, None, None).await {
-            log::warn!(
-                "event=recording_not_closed recording={} error=\"{error}\"",
-                kept.id
-            );
-        }
-    });
 }
 
 fn language(context: &Context, open: &Open) -> Language {

@@ -88,6 +88,8 @@ pub struct Question {
     pub recording: Option<String>,
     /// Keep the text word for word; nothing is asked.
     pub note: bool,
+    /// Nobody waits for the answer any more.
+    pub is_late: bool,
     /// The answer will be heard rather than read.
     pub spoken: bool,
     /// A model of the provider; `None`: the one of the settings.
@@ -115,6 +117,9 @@ pub struct Answer {
     /// Why the model gave no answer, or not all of it; the content says so too.
     #[serde(skip)]
     pub trouble: Option<VoiceError>,
+    /// Why a spoken question waits for the model in the queue; the answer is not kept.
+    #[serde(skip)]
+    pub waits_for: Option<EngineError>,
 }
 
 #[derive(Clone, Debug, serde::Serialize)]
@@ -247,6 +252,7 @@ impl Dialogue {
             output_tokens: recall::estimated_tokens(&reply.content),
             action: reply.action.clone(),
             trouble: None,
+            waits_for: None,
         };
         self.store_turn(turn, reply, &answer).await?;
         self.0.memories.recalled(&answer.memories_used);

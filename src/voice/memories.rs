@@ -2,15 +2,14 @@
 //!
 //! The handle through which everything else reaches them. A memory's row, tags, facts and index
 //! entry are written in one transaction, and the event that tells of it is published after its
-//! commit. What is forgotten goes everywhere: row, index, vector, proposals, and its sound.
+//! commit. What is forgotten goes everywhere in one transaction: row, index, vector, proposals,
+//! transcript and sound; the files follow, at the latest with the next start.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
 
 use serde_json::json;
 
-use super::db::memories::Removed;
 use super::dialogue::{MemorySaved, MemoryUsed};
 use super::error::VoiceError;
 use super::index::Query;
@@ -29,18 +28,16 @@ pub const TOPIC: &str = "memories";
 /// Under this key the settings keep whether the box files nothing by itself.
 const PRIVATE: &str = "private";
 
-/// Removes the sound of a recording for good.
+/// Removes files of recordings that no row speaks of any more.
 pub trait Sounds {
-    fn remove<'a>(&'a self, recording_id: &'a str) -> Removal<'a>;
+    fn remove(&self, files: &[String]);
 }
 
 impl Sounds for Recordings {
-    fn remove<'a>(&'a self, recording_id: &'a str) -> Removal<'a> {
-        Box::pin(async move { self.remove_sound(recording_id).await.map(drop) })
+    fn remove(&self, files: &[String]) {
+        self.unlink_all(files);
     }
 }
-
-pub type Removal<'a> = Pin<Box<dyn Future<Output = Result<(), VoiceError>> + 'a>>;
 
 /// Whoever files by a model what waits for it.
 pub trait Filer {
@@ -196,21 +193,24 @@ impl Memories {
         Ok(())
     }
 
-    /// Removes row, tags, facts, index entry and vector, and the sound it came from unless that
-    /// is to be kept or another memory speaks of it.
+    /// Removes row, tags, facts, index entry and vector, and unless another memory speaks of it the
+    /// transcript it came from, and its sound unless that is to be kept.
     pub async fn delete(&self, id: &str, keep_sound: bool) -> Result<(), VoiceError> {
-        let key = id.to_string();
-        let removed = self
+        let (key, now) = (id.to_string(), self.clock.wall());
+        let files = self
             .store
-            .write(move |connection| db::memories::delete(connection, &key))
+            .write(move |connection| {
+                let Some(removed) = db::memories::delete(connection, &key)? else {
+                    return Ok(None);
+                };
+                db::recordings::forget(connection, &removed.recordings, keep_sound, now).map(Some)
+            })
             .await?
             .ok_or_else(|| unknown(id))?;
         self.bus
             .publish(TOPIC, "memory_deleted", json!({ "id": id }));
-        match keep_sound {
-            true => Ok(()),
-            false => self.remove_sound(removed).await,
-        }
+        self.remove_sounds(&files);
+        Ok(())
     }
 
     /// The memories that fit best, best first, by words alone.
@@ -275,14 +275,18 @@ impl Memories {
     pub async fn forget(&self, what: Forget) -> Result<usize, VoiceError> {
         let mut count = 0;
         loop {
-            let chunk = what.clone();
-            let removed = self
+            let (chunk, now) = (what.clone(), self.clock.wall());
+            let (gone, files) = self
                 .store
-                .write(move |connection| db::memories::forget(connection, &chunk))
+                .write(move |connection| {
+                    let removed = db::memories::forget(connection, &chunk)?;
+                    let files =
+                        db::recordings::forget(connection, &removed.recordings, false, now)?;
+                    Ok::<_, VoiceError>((removed.count, files))
+                })
                 .await?;
-            let gone = removed.count;
             count += gone;
-            self.remove_sound(removed).await?;
+            self.remove_sounds(&files);
             if gone < FORGET_CHUNK_ROWS {
                 break;
             }
@@ -336,17 +340,9 @@ impl Memories {
         }
     }
 
-    /// A recording that is gone already is as good.
-    async fn remove_sound(&self, removed: Removed) -> Result<(), VoiceError> {
-        let Some(sounds) = self.shared.sounds.get() else {
-            return Ok(());
-        };
-        for recording in &removed.recordings {
-            match sounds.remove(recording).await {
-                Ok(()) | Err(VoiceError::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
+    fn remove_sounds(&self, files: &[String]) {
+        if let Some(sounds) = self.shared.sounds.get() {
+            sounds.remove(files);
         }
-        Ok(())
     }
 }

@@ -4,7 +4,6 @@
 //! as far as it came when the turn is dropped. A model that fails before its first word is
 //! answered for by the rules, with a clear notice: never silence.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -24,6 +23,11 @@ use super::tools::{self, Done, Tools};
 use crate::limits::{
     ANSWER_MAX, LOOP_READ_ROWS_MAX, OWN_RULES_BYTES_MAX, PINNED_SHOWN_MAX, TOOL_ROUNDS_MAX,
 };
+
+mod draft;
+
+use draft::Draft;
+pub(super) use draft::Spoken;
 
 /// Memories looked at for one prompt.
 const RECALLED_MAX: usize = 12;
@@ -89,8 +93,8 @@ impl Dialogue {
     ) -> Result<Answer, VoiceError> {
         let specs = tools::specs();
         let prompt = self.prompt(&turn, &mind.settings, &specs).await?;
-        let draft = Draft::new(self.clone(), &turn);
-        self.keep_question(&turn, &draft.said).await?;
+        let said = self.keep_question(&turn).await?;
+        let draft = Draft::new(self.clone(), &turn, said);
         let mut whole = Whole::default();
         let heard = timeout(
             ANSWER_MAX,
@@ -100,6 +104,9 @@ impl Dialogue {
         match outcome {
             Ok(()) => self.0.llm_calls.succeeded(self.clock().wall()),
             Err(error) => {
+                if turn.may_wait(&error, &draft, &whole) {
+                    whole.waits_for = Some(error.clone());
+                }
                 let error = error.of_llm();
                 log::warn!(
                     "event=model_failed provider={} error=\"{error}\"",
@@ -164,6 +171,7 @@ impl Dialogue {
                 break;
             }
             let mut results = Vec::with_capacity(reply.calls.len());
+            whole.has_acted = true;
             for call in &reply.calls {
                 results.push(tools.call(call, &mut whole.done).await);
             }
@@ -199,7 +207,11 @@ impl Dialogue {
             draft.say(&replies::model_broke_off(turn.language), on_text);
             return Ok(());
         }
-        draft.say(&replies::model_away(turn.language), on_text);
+        let told = match whole.waits_for {
+            Some(_) => replies::model_away_for_now(turn.language),
+            None => replies::model_away(turn.language),
+        };
+        draft.say(&told, on_text);
         whole.done.used.clear();
         if let Some(found) = self.told_from_memory(turn).await? {
             draft.part(on_text);
@@ -244,15 +256,24 @@ impl Dialogue {
             content,
             action: None,
             trouble: whole.trouble,
+            waits_for: whole.waits_for,
         };
         let accounting = Accounting {
             provider: answer.provider.clone(),
             input_tokens: answer.input_tokens,
             broke_off_at: whole.broke_off_at,
         };
+        let spoken = draft.spoken.clone();
         let kept = draft.finish();
-        if kept {
-            self.keep_answer(&turn.conversation_id, message_of(&answer), accounting)
+        if let (Some(_), Some(spoken)) = (&answer.waits_for, &spoken) {
+            self.answer_later(spoken.clone()).await?;
+        } else if kept {
+            let spoken = spoken.map(|spoken| Spoken {
+                memory: answer.memory_saved.as_ref().map(|saved| saved.id.clone()),
+                ..spoken
+            });
+            let message = message_of(&answer);
+            self.keep_answer(&turn.conversation_id, message, accounting, spoken)
                 .await?;
         }
         // A yes may only follow words that asked for it.
@@ -276,7 +297,8 @@ impl Dialogue {
     ) -> Result<Prompt, VoiceError> {
         let question = &turn.question;
         let spoken = self.store().read(|connection| {
-            db::context::spoken(connection, &turn.conversation_id, LOOP_READ_ROWS_MAX)
+            let (conversation, recording) = (&turn.conversation_id, question.recording.as_deref());
+            db::context::spoken(connection, conversation, recording, LOOP_READ_ROWS_MAX)
         })?;
         let (pinned, recalled) =
             tokio::try_join!(self.pinned(), self.recalled_for(&question.text))?;
@@ -321,13 +343,15 @@ impl Dialogue {
         Ok(found.hits.into_iter().filter(fits).map(note).collect())
     }
 
-    async fn keep_question(&self, turn: &Turn, id: &str) -> Result<(), VoiceError> {
+    /// Id of the question's message.
+    async fn keep_question(&self, turn: &Turn) -> Result<String, VoiceError> {
         let question = &turn.question;
+        let id = fresh_id("msg_");
         if !question.remember {
-            return Ok(());
+            return Ok(id);
         }
         let message = NewMessage {
-            id: id.to_owned(),
+            id,
             role: Role::User,
             content: question.text.clone(),
             tokens: estimated_tokens(&question.text),
@@ -343,16 +367,21 @@ impl Dialogue {
             .await
     }
 
+    /// With it the recording that was asked in has come to its end.
     async fn keep_answer(
         &self,
         conversation: &str,
         message: NewMessage,
         accounting: Accounting,
+        spoken: Option<Spoken>,
     ) -> Result<(), VoiceError> {
         let (conversation, at) = (conversation.to_owned(), self.clock().wall());
         let kept = self
             .store()
             .write(move |connection| {
+                if let Some(spoken) = &spoken {
+                    spoken.answered(connection, at)?;
+                }
                 db::context::insert_answer(connection, &conversation, &message, &accounting, at)
             })
             .await?;
@@ -360,6 +389,16 @@ impl Dialogue {
             log::info!("event=answer_not_kept why=conversation_deleted");
         }
         Ok(())
+    }
+
+    /// The words are understood; a job asks the model again. Whoever holds the queue wakes it.
+    async fn answer_later(&self, spoken: Spoken) -> Result<(), VoiceError> {
+        let now = self.clock().wall();
+        self.store()
+            .write(move |connection| {
+                db::recordings::to_be_answered(connection, &spoken.recording, &spoken.text, now)
+            })
+            .await
     }
 
     /// Sums up a long conversation behind the person's back, one at a time. What fails is done
@@ -383,9 +422,9 @@ impl Dialogue {
         language: Language,
         mind: &Mind,
     ) -> Result<(), VoiceError> {
-        let spoken = self
-            .store()
-            .read(|connection| db::context::spoken(connection, conversation, LOOP_READ_ROWS_MAX))?;
+        let spoken = self.store().read(|connection| {
+            db::context::spoken(connection, conversation, None, LOOP_READ_ROWS_MAX)
+        })?;
         if spoken.messages.len() <= COMPRESS_ABOVE {
             return Ok(());
         }
@@ -424,6 +463,18 @@ struct Whole {
     refused: bool,
     trouble: Option<VoiceError>,
     broke_off_at: Option<usize>,
+    /// Tools were called: asked again, they would do it twice.
+    has_acted: bool,
+    waits_for: Option<EngineError>,
+}
+
+impl Turn {
+    /// Whether the model's answer may come later: a spoken question of which nothing is answered
+    /// yet, or by nobody who heard it.
+    fn may_wait(&self, error: &EngineError, draft: &Draft, whole: &Whole) -> bool {
+        let is_untouched = draft.text.borrow().is_empty() || self.question.is_late;
+        draft.spoken.is_some() && error.is_retryable() && !whole.has_acted && is_untouched
+    }
 }
 
 impl Whole {
@@ -433,82 +484,6 @@ impl Whole {
         self.model.clone_from(&reply.model);
         self.provider.clone_from(&reply.provider);
         self.refused = reply.stop == Stop::Refused;
-    }
-}
-
-/// An answer that is being written. Dropped before its end, what came of it is kept.
-struct Draft {
-    dialogue: Dialogue,
-    conversation: String,
-    answer: String,
-    /// Id of the question's message.
-    said: String,
-    text: RefCell<String>,
-    keeps: bool,
-}
-
-impl Draft {
-    fn new(dialogue: Dialogue, turn: &Turn) -> Draft {
-        Draft {
-            dialogue,
-            conversation: turn.conversation_id.clone(),
-            answer: turn.answer_id.clone(),
-            said: fresh_id("msg_"),
-            text: RefCell::default(),
-            keeps: turn.question.remember,
-        }
-    }
-
-    fn say(&self, piece: &str, on_text: &mut dyn FnMut(&str)) {
-        self.text.borrow_mut().push_str(piece);
-        on_text(piece);
-    }
-
-    /// Sets apart what comes next from what has come.
-    fn part(&self, on_text: &mut dyn FnMut(&str)) {
-        let is_apart = {
-            let text = self.text.borrow();
-            text.is_empty() || text.ends_with(char::is_whitespace)
-        };
-        if !is_apart {
-            self.say("\n", on_text);
-        }
-    }
-
-    /// Nothing is left to do on dropping; whether the answer is kept.
-    fn finish(mut self) -> bool {
-        std::mem::take(&mut self.keeps)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let text = self.text.take();
-        if !self.keeps || text.trim().is_empty() {
-            return;
-        }
-        let accounting = Accounting {
-            provider: String::new(),
-            input_tokens: 0,
-            broke_off_at: Some(text.chars().count()),
-        };
-        let message = NewMessage {
-            id: std::mem::take(&mut self.answer),
-            role: Role::Assistant,
-            tokens: estimated_tokens(&text),
-            content: text,
-            model: None,
-            recording_id: None,
-        };
-        let (dialogue, conversation) = (self.dialogue.clone(), self.conversation.clone());
-        tokio::task::spawn_local(async move {
-            let kept = dialogue
-                .keep_answer(&conversation, message, accounting)
-                .await;
-            if let Err(error) = kept {
-                log::warn!("event=interrupted_answer_not_kept error=\"{error}\"");
-            }
-        });
     }
 }
 

@@ -131,10 +131,7 @@ impl Voice {
             bus: parts.bus.clone(),
             clock: parts.clock.clone(),
             metrics: parts.metrics.clone(),
-            pace: Pace {
-                spacing: settings.queue_spacing,
-                ..Pace::of_days(settings.queue_days_max)
-            },
+            pace: Pace::of(&settings),
         });
         let recordings = Recordings::start(RecordingsParts {
             store: parts.store.clone(),
@@ -242,6 +239,7 @@ impl Voice {
         self.room
             .recordings
             .reconfigure(settings.recordings_kept_days, settings.queue_bytes_max);
+        self.queue.reconfigure(Pace::of(&settings));
         self.room.settings.replace(Rc::new(settings));
     }
 

@@ -51,6 +51,7 @@ async fn make_all(room: &Room) -> bool {
 fn sentences(language: Language) -> Vec<String> {
     let texts = [
         replies::model_away(language),
+        replies::model_away_for_now(language),
         replies::model_broke_off(language),
         replies::model_silent(language),
         replies::not_recorded(language),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::decode::Weight;
 use super::device::WeakDevice;
 use super::dialogue::{Answer, Dialogue, VoiceError};
 use super::health::Calls;
@@ -18,7 +19,7 @@ use super::listen::Control;
 use super::port::{News, Port};
 use super::providers::chains::World;
 use super::providers::{EncodedSound, Engines};
-use super::recordings::{Kept, Mode, Recording, Recordings};
+use super::recordings::{Held, Mode, Recording, Recordings};
 use super::reply::{Said, Sentences};
 use super::settings::VoiceSettings;
 use super::timeline::{Marks, TurnLog};
@@ -84,6 +85,7 @@ pub enum Ask {
         samples: Vec<i16>,
         /// The same as it was sent.
         encoded: Option<EncodedSound>,
+        weight: Option<Weight>,
         manner: Manner,
     },
     /// Words that may still be written.
@@ -198,6 +200,7 @@ struct Given {
     text: String,
     samples: Vec<i16>,
     encoded: Option<EncodedSound>,
+    weight: Option<Weight>,
     sentences: Option<Rc<Sentences>>,
     manner: Manner,
 }
@@ -211,9 +214,10 @@ pub(super) struct Open {
     pub text: RefCell<String>,
     pub samples: RefCell<Vec<i16>>,
     pub encoded: RefCell<Option<EncodedSound>>,
+    _weight: Option<Weight>,
     /// The sound on the card: while it comes, and once it is whole.
     pub recording: RefCell<Option<Recording>>,
-    pub kept: RefCell<Option<Kept>>,
+    pub held: RefCell<Option<Rc<Held>>>,
     pub said: Said,
     /// Id of the answer's message, known before its words.
     pub answer_id: RefCell<Option<String>>,
@@ -362,12 +366,14 @@ impl Driver {
             Ask::Utterance {
                 samples,
                 encoded,
+                weight,
                 manner,
             } => {
                 let sound = length_of(&samples);
                 self.given = Given {
                     samples,
                     encoded,
+                    weight,
                     manner,
                     ..Given::default()
                 };
@@ -514,8 +520,9 @@ impl Driver {
             text: RefCell::new(given.text.clone()),
             samples: RefCell::new(given.samples),
             encoded: RefCell::new(given.encoded),
+            _weight: given.weight,
             recording: RefCell::default(),
-            kept: RefCell::default(),
+            held: RefCell::default(),
             said: Said::default(),
             answer_id: RefCell::default(),
             answer: RefCell::default(),
@@ -533,7 +540,7 @@ impl Driver {
         let heard_chars = open.said.heard_chars();
         open.said.stop();
         self.stage = None;
-        super::deferred::cancelled(&self.context, open, self.is_deliberate);
+        super::deferred::cancelled(open, self.is_deliberate);
         self.control = None;
         // An answer that was only to be read is as long as it came.
         let Some(message) = open

@@ -460,6 +460,7 @@ async fn one_run(world: &World, seed: u64) -> usize {
             0 => Ask::Utterance {
                 samples: vec![0; 8_000],
                 encoded: None,
+                weight: None,
                 manner: manner(),
             },
             1 => Ask::Text {

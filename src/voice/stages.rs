@@ -10,7 +10,7 @@ use super::dialogue::{Action, Answer, Question, VoiceError};
 use super::listen::{Control, Heard, Listening};
 use super::port::News;
 use super::providers::{Sound, SttOptions};
-use super::recordings::{Kept, Mode, NewRecording, Tape};
+use super::recordings::{Held, Mode, NewRecording, Next, Tape};
 use super::reply::{Sentences, Speaking, SpeakingParts, Step};
 use super::session::{Context, Open};
 use super::timeline::mark;
@@ -71,8 +71,12 @@ fn discard(open: &Open) {
 pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) -> Event {
     let turn = open.turn;
     let samples = open.samples.take();
-    let kept = match keep(&context, &open, &samples).await {
-        Ok(kept) => kept,
+    let keeping = async {
+        let held = held(&context, &open, &samples)?;
+        Ok((held.whole().await?, held))
+    };
+    let (kept, held) = match keeping.await {
+        Ok(both) => both,
         Err(error) => {
             context.tell_error(turn, &error);
             return Event::TranscribeFailed { turn, retry: false };
@@ -80,8 +84,7 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
     };
     if samples.is_empty() {
         // A long note: it is understood piece by piece, in the queue.
-        open.kept.borrow_mut().take();
-        return deferred::defer(&context, &open, kept).await;
+        return deferred::defer(&context, &open, &held).await;
     }
     let sound = Sound {
         encoded: open.encoded.borrow().clone(),
@@ -123,6 +126,7 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
                 text: &transcript.text,
                 language: transcript.language.as_deref(),
             });
+            held.next(Next::Answer(transcript.text.clone()));
             open.text.replace(transcript.text);
             Event::Transcribed { turn, empty: false }
         }
@@ -131,14 +135,13 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
                 open.samples.replace(sound.samples.to_vec());
                 return Event::TranscribeFailed { turn, retry: true };
             }
-            open.kept.borrow_mut().take();
             let can_wait = error.is_retryable();
             let error = error.of_stt();
             context.room.stt_calls.failed(&error);
             if can_wait {
-                return deferred::defer(&context, &open, kept).await;
+                return deferred::defer(&context, &open, &held).await;
             }
-            if let Err(error) = deferred::queue(&context, kept).await {
+            if let Err(error) = deferred::queue(&context, &held).await {
                 context.tell_error(turn, &error);
             }
             context.tell_error(turn, &error);
@@ -147,14 +150,14 @@ pub(super) async fn transcribe(context: Context, open: Rc<Open>, attempt: u8) ->
     }
 }
 
-/// The turn's sound, whole and synced on the card; again the same at a second try.
-async fn keep(context: &Context, open: &Open, samples: &[i16]) -> Result<Kept, VoiceError> {
-    if let Some(kept) = &*open.kept.borrow() {
-        return Ok(kept.clone());
+/// The turn's sound, on its way to the card; again the same at a second try.
+fn held(context: &Context, open: &Open, samples: &[i16]) -> Result<Rc<Held>, VoiceError> {
+    if let Some(held) = &*open.held.borrow() {
+        return Ok(Rc::clone(held));
     }
     let recording = open.recording.borrow_mut().take();
-    let kept = match recording {
-        Some(recording) => recording.finish().await?,
+    let recording = match recording {
+        Some(recording) => recording,
         None => {
             let new = NewRecording {
                 conversation_id: open.manner.conversation.clone(),
@@ -162,28 +165,35 @@ async fn keep(context: &Context, open: &Open, samples: &[i16]) -> Result<Kept, V
                 speak: open.manner.speak,
                 ..NewRecording::live(context.port.origin(), open.manner.mode)
             };
-            context.room.recordings.keep_samples(new, samples).await?
+            context.room.recordings.begin_with(new, samples)?
         }
     };
-    open.kept.replace(Some(kept.clone()));
-    Ok(kept)
+    let held = Rc::new(recording.end(Next::Understand)?);
+    open.held.replace(Some(Rc::clone(&held)));
+    Ok(held)
 }
 
 /// The turn's sound is dealt with.
 fn close_recording(context: &Context, open: &Open, answer: Option<&Answer>) {
-    let Some(kept) = open.kept.borrow_mut().take() else {
+    let Some(held) = open.held.borrow_mut().take() else {
         return;
     };
+    if answer.is_some_and(|answer| answer.waits_for.is_some()) {
+        held.release();
+        return context.room.recordings.wake_queue();
+    }
     let recordings = context.room.recordings.clone();
     let text = open.text.borrow().clone();
     let memory = answer.and_then(|answer| answer.memory_saved.as_ref());
     let memory = memory.map(|saved| saved.id.clone());
+    held.next(Next::Rest(text.clone()));
     tokio::task::spawn_local(async move {
-        if let Err(error) = recordings.done(&kept.id, &text, memory, None).await {
-            log::warn!(
-                "event=recording_not_closed recording={} error=\"{error}\"",
-                kept.id
-            );
+        let id = held.id();
+        match recordings.done(&id, &text, memory, None).await {
+            Ok(()) => held.release(),
+            Err(error) => {
+                log::warn!("event=recording_not_closed recording={id} error=\"{error}\"");
+            }
         }
     });
 }
@@ -240,8 +250,8 @@ async fn think(
         remember: true,
         language: open.manner.language.clone(),
         spoken: open.manner.speak,
-        note: open.manner.mode == Mode::Note && open.kept.borrow().is_some(),
-        recording: open.kept.borrow().as_ref().map(|kept| kept.id.clone()),
+        note: open.manner.mode == Mode::Note && open.held.borrow().is_some(),
+        recording: open.held.borrow().as_ref().map(|held| held.id()),
         ..Question::default()
     };
     let dialogue = &context.room.dialogue;

@@ -1,4 +1,4 @@
-//! A memory that is forgotten takes its sound along, unless that is to be kept.
+//! A memory that is forgotten takes its transcript along, and its sound unless that is to be kept.
 
 use serde_json::Value;
 
@@ -8,8 +8,12 @@ use crate::rig::{home, numbered, raw, send};
 fn a_deleted_memory_takes_its_sound_along_unless_it_is_to_be_kept() {
     let home = home();
     let running = home.serve();
+    let again = |number: i16| {
+        let query = format!("mode=note&client_id=phone-{number}");
+        send(&running, &query, &numbered(number))
+    };
     let note = |number: i16| -> (String, String) {
-        let (status, answer) = send(&running, "mode=note", &numbered(number));
+        let (status, answer) = again(number);
         assert_eq!(status, 200, "{answer}");
         let text = |name: &str| answer["data"][name].as_str().unwrap().to_string();
         (text("memory_id"), text("recording_id"))
@@ -35,6 +39,13 @@ fn a_deleted_memory_takes_its_sound_along_unless_it_is_to_be_kept() {
     assert_eq!(sound(&kept_sound), 200);
     assert_eq!(sound(&gone_sound), 404);
     assert_eq!(sound(&forgotten_sound), 404);
+    // The transcript as well; the same upload again does not bring it back.
+    for number in [11, 12, 13] {
+        let (status, answer) = again(number);
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer["data"]["text"].is_null(), "{answer}");
+        assert!(answer["data"]["memory_id"].is_null(), "{answer}");
+    }
     for id in [&kept, &gone, &forgotten] {
         let left = running.get(&format!("/api/v1/memories/{id}"));
         assert_eq!(left.status, 404, "{id}");

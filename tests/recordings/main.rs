@@ -15,6 +15,7 @@ mod socket;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod card;
 mod forgetting;
 mod forms;

@@ -84,6 +84,7 @@ async fn read(request: &mut Request) -> Result<Chat, HttpError> {
             language: fields.text("language")?,
             recording: None,
             note: false,
+            is_late: false,
             spoken: speak != Speak::None,
             model: model.filter(|model| !model.trim().is_empty()),
             max_tokens: max_tokens.map(|count| count as u32),

@@ -7,14 +7,21 @@ use crate::store::{Connection, OptionalExtension, params};
 use crate::voice::error::VoiceError;
 use crate::voice::prompt::{Note, Said};
 
-/// The person's side, with the conversation where it does not exist yet; inside a transaction.
+/// The person's side, with the conversation where it does not exist yet; inside a transaction. The
+/// id of its message: another one where the same recording was asked about here before.
 pub fn insert_question(
     connection: &Connection,
     conversation: &str,
     summary: &str,
     message: &NewMessage,
     at: UnixMillis,
-) -> Result<(), VoiceError> {
+) -> Result<String, VoiceError> {
+    if let Some(recording) = &message.recording_id
+        && let Some((id, place)) = super::conversations::question_of(connection, recording)?
+        && place == conversation
+    {
+        return Ok(id);
+    }
     connection
         .prepare_cached(
             "INSERT INTO conversations (id, summary, message_count, created_at, updated_at)
@@ -25,7 +32,8 @@ pub fn insert_question(
                 summary = CASE summary WHEN '' THEN excluded.summary ELSE summary END",
         )?
         .execute(params![conversation, summary, at.0])?;
-    super::conversations::insert_message(connection, conversation, message, at)
+    super::conversations::insert_message(connection, conversation, message, at)?;
+    Ok(message.id.clone())
 }
 
 /// What is noted beside an answer's text.
@@ -80,10 +88,12 @@ pub struct Spoken {
     pub messages: Vec<(i64, Said)>,
 }
 
-/// The newest messages, at most `limit`, that are not yet in the rolling summary. Reads by key.
+/// The newest messages, at most `limit`, that are not yet in the rolling summary, without what was
+/// asked in the recording `except`. Reads by key.
 pub fn spoken(
     connection: &Connection,
     conversation: &str,
+    except: Option<&str>,
     limit: usize,
 ) -> Result<Spoken, VoiceError> {
     let rolling: Option<(Option<String>, Option<i64>)> = connection
@@ -95,9 +105,11 @@ pub fn spoken(
     };
     let mut statement = connection.prepare_cached(
         "SELECT seq, role, content, interrupted, spoken_chars FROM messages
-         WHERE conversation_id = ?1 AND seq > ?2 ORDER BY seq DESC LIMIT ?3",
+         WHERE conversation_id = ?1 AND seq > ?2 AND (?4 IS NULL OR recording_id IS NOT ?4)
+         ORDER BY seq DESC LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![conversation, upto.unwrap_or(0), limit as i64])?;
+    let upto = upto.unwrap_or(0);
+    let mut rows = statement.query(params![conversation, upto, limit as i64, except])?;
     let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
         let interrupted: bool = row.get(3)?;

@@ -37,19 +37,45 @@ pub struct NewTurn {
     pub at: UnixMillis,
 }
 
-/// Adds both sides, with the conversation where it does not exist yet; inside a transaction.
+/// Where the words of a recording stand as a question: message and conversation.
+pub fn question_of(
+    connection: &Connection,
+    recording: &str,
+) -> Result<Option<(String, String)>, VoiceError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT id, conversation_id FROM messages WHERE recording_id = ?1 AND role = 'user'",
+        )?
+        .query_row([recording], |row| row.try_into())
+        .optional()?)
+}
+
+/// Adds both sides, with the conversation where it does not exist yet; inside a transaction. The
+/// person's side may stand there already, of a turn that a power cut ended.
 pub fn insert_turn(connection: &Connection, turn: &NewTurn) -> Result<(), VoiceError> {
+    let asked = match &turn.said.recording_id {
+        Some(recording) => question_of(connection, recording)?,
+        None => None,
+    };
+    let is_asked = asked.is_some_and(|(_, conversation)| conversation == turn.conversation_id);
+    let said = (!is_asked).then_some(&turn.said);
+    let messages = said.into_iter().chain([&turn.answered]);
     connection
         .prepare_cached(
             "INSERT INTO conversations (id, summary, message_count, created_at, updated_at)
-             VALUES (?1, ?2, 2, ?3, ?3)
+             VALUES (?1, ?2, ?4, ?3, ?3)
              ON CONFLICT (id) DO UPDATE SET
-                message_count = message_count + 2,
+                message_count = message_count + excluded.message_count,
                 updated_at = max(updated_at, excluded.updated_at),
                 summary = CASE summary WHEN '' THEN excluded.summary ELSE summary END",
         )?
-        .execute(params![turn.conversation_id, turn.summary, turn.at.0])?;
-    for message in [&turn.said, &turn.answered] {
+        .execute(params![
+            turn.conversation_id,
+            turn.summary,
+            turn.at.0,
+            messages.clone().count() as i64
+        ])?;
+    for message in messages {
         insert_message(connection, &turn.conversation_id, message, turn.at)?;
     }
     Ok(())

@@ -24,24 +24,23 @@ const INSERT: &str = "INSERT INTO jobs
         last_error = CASE WHEN state IN ('done', 'failed') THEN NULL ELSE last_error END
     RETURNING id";
 
+/// As [`INSERT`], but what waits, runs or was given up stays as it is.
+const ENSURE: &str = "INSERT INTO jobs
+    (id, kind, subject, state, next_at, recording_id, payload, created_at, updated_at)
+    VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?4, ?4)
+    ON CONFLICT (kind, subject) DO UPDATE SET
+        state = 'queued', attempts = 0, waited_ms = 0, is_aside = 0, last_error = NULL,
+        next_at = excluded.next_at, updated_at = excluded.updated_at
+    WHERE state = 'done'";
+
 /// Adds a job, or asks for the same one again; its id. Call `Queue::wake` after the commit.
 pub fn insert(
     connection: &Connection,
     job: &NewJob,
     now: UnixMillis,
 ) -> Result<String, VoiceError> {
-    if health(connection)?.pending >= JOBS_MAX {
-        return Err(VoiceError::Full(format!(
-            "{JOBS_MAX} jobs wait already; wait until some are done, or delete some"
-        )));
-    }
-    let payload = job.payload.to_string();
-    if payload.len() > JOB_PAYLOAD_BYTES_MAX {
-        return Err(VoiceError::Invalid(format!(
-            "the work is described in {} bytes, at most {JOB_PAYLOAD_BYTES_MAX} are kept",
-            payload.len()
-        )));
-    }
+    check_room(connection)?;
+    let payload = payload_of(job)?;
     Ok(connection.prepare_cached(INSERT)?.query_row(
         params![
             NewJob::fresh_id(),
@@ -53,6 +52,40 @@ pub fn insert(
         ],
         |row| row.get(0),
     )?)
+}
+
+/// Adds a job unless it is there and not done. Call `Queue::wake` after the commit.
+pub fn ensure(connection: &Connection, job: &NewJob, now: UnixMillis) -> Result<(), VoiceError> {
+    check_room(connection)?;
+    connection.prepare_cached(ENSURE)?.execute(params![
+        NewJob::fresh_id(),
+        job.kind.name(),
+        job.subject,
+        now.0,
+        job.recording_id,
+        payload_of(job)?
+    ])?;
+    Ok(())
+}
+
+fn check_room(connection: &Connection) -> Result<(), VoiceError> {
+    if health(connection)?.pending >= JOBS_MAX {
+        return Err(VoiceError::Full(format!(
+            "{JOBS_MAX} jobs wait already; wait until some are done, or delete some"
+        )));
+    }
+    Ok(())
+}
+
+fn payload_of(job: &NewJob) -> Result<String, VoiceError> {
+    let payload = job.payload.to_string();
+    if payload.len() > JOB_PAYLOAD_BYTES_MAX {
+        return Err(VoiceError::Invalid(format!(
+            "the work is described in {} bytes, at most {JOB_PAYLOAD_BYTES_MAX} are kept",
+            payload.len()
+        )));
+    }
+    Ok(payload)
 }
 
 /// Jobs that ran when the power went are queued again; how many of the kind wait.
@@ -142,6 +175,9 @@ pub fn settle(
         } => ("queued", *wait, *is_aside, Some(short(why))),
     };
     let wait_ms = wait.as_millis() as i64;
+    if state == "failed" && job.kind == JobKind::Stt {
+        super::recordings::given_up(connection, &job.subject, now)?;
+    }
     connection.prepare_cached(SETTLE)?.execute(params![
         job.id,
         job.revision,
@@ -178,6 +214,12 @@ pub fn prune(connection: &Connection, kept: u64) -> Result<(), VoiceError> {
 
 /// `false`: there is no such job. One that runs or is done is left as it is.
 pub fn retry(connection: &Connection, id: &str, now: UnixMillis) -> Result<bool, VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'waiting', updated_at = ?2 WHERE state = 'failed'
+             AND id = (SELECT recording_id FROM jobs WHERE id = ?1 AND kind = 'stt')",
+        )?
+        .execute(params![id, now.0])?;
     let changed = connection
         .prepare_cached(
             "UPDATE jobs SET
@@ -215,6 +257,30 @@ pub fn of_recording(connection: &Connection, id: &str) -> Result<Option<String>,
         )?
         .query_row([id], |row| row.get(0))
         .optional()?)
+}
+
+/// Kind and state of each job of a recording.
+#[cfg(test)]
+pub fn states_of(connection: &Connection, id: &str) -> Result<Vec<(String, String)>, VoiceError> {
+    let mut statement = connection
+        .prepare_cached("SELECT kind, state FROM jobs WHERE recording_id = ?1 ORDER BY seq")?;
+    let states = statement.query_map([id], |row| row.try_into())?;
+    Ok(states.collect::<Result<_, _>>()?)
+}
+
+/// Nothing of a recording is left to be done.
+pub fn end_of_recording(
+    connection: &Connection,
+    id: &str,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET state = 'done', last_error = NULL, updated_at = ?2
+             WHERE recording_id = ?1 AND kind IN ('stt', 'reply') AND state <> 'done'",
+        )?
+        .execute(params![id, now.0])?;
+    Ok(())
 }
 
 /// Sound that is gone needs no transcript.

@@ -3,7 +3,7 @@
 use crate::clock::UnixMillis;
 use crate::store::{Connection, OptionalExtension, Row, params};
 use crate::voice::error::VoiceError;
-use crate::voice::recordings::{Kept, Mode, Origin, Recorded, State};
+use crate::voice::recordings::{Kept, Mode, Origin, Recorded, State, reply_job, stt_job};
 
 use super::jobs::total;
 
@@ -39,6 +39,15 @@ pub fn keep(connection: &Connection, kept: &Kept, now: UnixMillis) -> Result<(),
             now.0
         ])?;
     Ok(())
+}
+
+/// A row for a memo whose sound is still coming: what a power cut leaves of it is known by it.
+pub fn begin(connection: &Connection, kept: &Kept, now: UnixMillis) -> Result<(), VoiceError> {
+    let begun = Kept {
+        state: State::Recording,
+        ..kept.clone()
+    };
+    keep(connection, &begun, now)
 }
 
 macro_rules! columns {
@@ -118,26 +127,92 @@ pub fn transcribed(
     Ok(())
 }
 
-/// What the turn came to, as its client was told.
+/// Nothing is left to be done: the words, what memory they made, and what their client was told.
 pub fn answered(
     connection: &Connection,
     id: &str,
+    text: &str,
     memory_id: Option<&str>,
     result: Option<&serde_json::Value>,
     now: UnixMillis,
 ) -> Result<(), VoiceError> {
     connection
         .prepare_cached(
-            "UPDATE recordings SET state = 'done', memory_id = coalesce(?2, memory_id),
-                result = coalesce(?3, result), updated_at = ?4 WHERE id = ?1",
+            "UPDATE recordings SET state = 'done', text = ?2, memory_id = coalesce(?3, memory_id),
+                result = coalesce(?4, result), updated_at = ?5 WHERE id = ?1",
         )?
         .execute(params![
             id,
+            text,
             memory_id,
             result.map(ToString::to_string),
             now.0
         ])?;
+    super::jobs::end_of_recording(connection, id, now)
+}
+
+/// Understood, and to be answered by a job of the queue.
+pub fn to_be_answered(
+    connection: &Connection,
+    id: &str,
+    text: &str,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    transcribed(connection, id, text, now)?;
+    super::jobs::ensure(connection, &reply_job(id), now)
+}
+
+/// Still to be understood; by a job unless one has given it up.
+pub fn to_be_understood(
+    connection: &Connection,
+    id: &str,
+    now: UnixMillis,
+) -> Result<(), VoiceError> {
+    super::jobs::ensure(connection, &stt_job(id), now)?;
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'failed', updated_at = ?2
+             WHERE id = ?1 AND state = 'waiting' AND EXISTS
+                (SELECT 1 FROM jobs WHERE kind = 'stt' AND subject = ?1 AND state = 'failed')",
+        )?
+        .execute(params![id, now.0])?;
     Ok(())
+}
+
+/// Whether its words are still wanted.
+pub fn is_waiting(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM recordings WHERE id = ?1 AND state = 'waiting'")?
+        .exists([id])?)
+}
+
+/// Nobody will try again by himself.
+pub fn given_up(connection: &Connection, id: &str, now: UnixMillis) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET state = 'failed', updated_at = ?2
+             WHERE id = ?1 AND state = 'waiting'",
+        )?
+        .execute(params![id, now.0])?;
+    Ok(())
+}
+
+/// As if it had never been: a false start, or sound that nobody was told is here.
+pub fn delete(connection: &Connection, id: &str) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached("DELETE FROM recordings WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+/// The file of an unfinished recording is not there any more.
+pub fn sound_lost(connection: &Connection, id: &str, now: UnixMillis) -> Result<(), VoiceError> {
+    connection
+        .prepare_cached(
+            "UPDATE recordings SET file = NULL, state = 'waiting', updated_at = ?2 WHERE id = ?1",
+        )?
+        .execute(params![id, now.0])?;
+    to_be_understood(connection, id, now)
 }
 
 /// A file that was found again: how much of it there is.
@@ -174,33 +249,6 @@ pub fn set_length(
     Ok(())
 }
 
-pub fn set_state(
-    connection: &Connection,
-    id: &str,
-    state: State,
-    now: UnixMillis,
-) -> Result<(), VoiceError> {
-    connection
-        .prepare_cached("UPDATE recordings SET state = ?2, updated_at = ?3 WHERE id = ?1")?
-        .execute(params![id, state.name(), now.0])?;
-    Ok(())
-}
-
-/// Whether the words of this recording stand in a conversation already.
-pub fn is_answered(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
-    Ok(connection
-        .prepare_cached("SELECT 1 FROM messages WHERE recording_id = ?1")?
-        .exists([id])?)
-}
-
-/// The memory that holds the words of this recording.
-pub fn memory_of(connection: &Connection, id: &str) -> Result<Option<String>, VoiceError> {
-    Ok(connection
-        .prepare_cached("SELECT id FROM memories WHERE recording_id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()?)
-}
-
 /// Lets go of a recording's sound; the name of the file that may be removed now.
 pub fn drop_sound(
     connection: &Connection,
@@ -223,6 +271,32 @@ pub fn drop_sound(
             .execute([id])?;
     }
     Ok(file)
+}
+
+/// Words and pieces of recordings go, and their sound unless that is to be kept; the files that may
+/// be removed now. The rows stay: the same upload again is none that is new.
+pub fn forget(
+    connection: &Connection,
+    ids: &[String],
+    keep_sound: bool,
+    now: UnixMillis,
+) -> Result<Vec<String>, VoiceError> {
+    let mut files = Vec::new();
+    for id in ids {
+        if !keep_sound {
+            files.extend(drop_sound(connection, id, now)?);
+        }
+        connection
+            .prepare_cached(
+                "UPDATE recordings SET text = NULL, result = NULL, memory_id = NULL,
+                    updated_at = ?2 WHERE id = ?1",
+            )?
+            .execute(params![id, now.0])?;
+        connection
+            .prepare_cached("DELETE FROM recording_pieces WHERE recording_id = ?1")?
+            .execute([id])?;
+    }
+    Ok(files)
 }
 
 /// The sound of an answer: it goes with the answer's message.

@@ -3,16 +3,22 @@
 use super::super::db;
 use super::super::db::conversations::{NewMessage, NewTurn, Role};
 use super::super::memory::{NewMemory, fresh_id, title_of};
+use super::super::mind::Spoken;
 use super::{Answer, Dialogue, MODEL, Reply, Turn, VoiceError};
 
 impl Dialogue {
-    /// Both sides of a turn that rules answered, and the memory it made, in one transaction.
+    /// Both sides of a turn that rules answered, the memory it made, and the end of its recording,
+    /// in one transaction.
     pub(super) async fn store_turn(
         &self,
         turn: Turn,
         reply: Reply,
         answer: &Answer,
     ) -> Result<(), VoiceError> {
+        let spoken = Spoken::of(&turn).map(|spoken| Spoken {
+            memory: answer.memory_saved.as_ref().map(|saved| saved.id.clone()),
+            ..spoken
+        });
         let question = turn.question;
         if !question.remember && reply.clear.is_none() {
             return Ok(());
@@ -52,6 +58,9 @@ impl Dialogue {
         let keeps = question.remember;
         self.store()
             .write(move |connection| {
+                if let Some(spoken) = spoken.filter(|_| keeps) {
+                    spoken.answered(connection, turn.at)?;
+                }
                 if clears {
                     db::conversations::delete(connection, &turn.conversation_id)?;
                 }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::super::settings::VoiceSettings;
 use super::{Job, Outcome};
 use crate::limits::{JOB_BACKOFF_FIRST, JOB_BACKOFF_MAX, JOB_SPACING, JOB_WAIT_MAX};
 
@@ -25,6 +26,13 @@ pub struct Pace {
 }
 
 impl Pace {
+    pub fn of(settings: &VoiceSettings) -> Pace {
+        Pace {
+            spacing: settings.queue_spacing,
+            ..Pace::of_days(settings.queue_days_max)
+        }
+    }
+
     pub fn of_days(days: u32) -> Pace {
         Pace {
             spacing: JOB_SPACING,
@@ -43,7 +51,7 @@ impl Pace {
 }
 
 pub(super) struct Lane {
-    pace: Pace,
+    pub pace: Pace,
     /// Vain tries since the last that went through.
     failures: u32,
     /// There was a failure since the lane was empty.

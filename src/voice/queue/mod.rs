@@ -5,7 +5,7 @@
 //! first; what fails for now is tried again with growing waits, what fails for good says why and
 //! stays to be retried by hand. Work is done at least once: workers know their own results.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -118,7 +118,7 @@ struct Inner {
     store: Store,
     bus: Bus,
     clock: Clock,
-    pace: Pace,
+    pace: Cell<Pace>,
     pending: Gauge,
     lanes: RefCell<HashMap<JobKind, Rc<Bell>>>,
     running: RefCell<HashMap<String, AbortHandle>>,
@@ -144,13 +144,18 @@ impl Queue {
             store: parts.store,
             bus: parts.bus,
             clock: parts.clock,
-            pace: parts.pace,
+            pace: Cell::new(parts.pace),
             pending,
             lanes: RefCell::default(),
             running: RefCell::default(),
         }));
         queue.count();
         queue
+    }
+
+    /// From the next try on.
+    pub fn reconfigure(&self, pace: Pace) {
+        self.0.pace.set(pace);
     }
 
     /// Adds a job by itself; durable when this returns. Its id, also when it was there already.
@@ -286,7 +291,7 @@ async fn run_lane(queue: Queue, kind: JobKind, worker: Rc<dyn Worker>, bell: Rc<
         Box::pin(requeued)
     })
     .await;
-    let mut lane = Lane::new(queue.0.pace, left > 0);
+    let mut lane = Lane::new(queue.0.pace.get(), left > 0);
     loop {
         let after = lane.looks_after();
         let now = queue.0.clock.wall();
@@ -316,6 +321,7 @@ async fn run_lane(queue: Queue, kind: JobKind, worker: Rc<dyn Worker>, bell: Rc<
         let Some(outcome) = try_once(&queue, &worker, &job).await else {
             continue;
         };
+        lane.pace = queue.0.pace.get();
         let settled = lane.settle(&job, outcome, random());
         keep(&queue, &job, &settled).await;
         pause(&bell, &mut lane, settled.pause).await;

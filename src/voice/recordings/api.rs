@@ -9,18 +9,19 @@ use tokio::sync::Notify;
 
 use super::late::{LoadError, load};
 use super::upload::{self, Speak, Wish};
-use super::{Kept, Mode, Recital, Recorded, State, stt_job};
+use super::{Held, Kept, Mode, Next, Recital, Recorded, State, stt_job};
 use crate::clock::MonoMillis;
 use crate::limits::{LISTEN_MAX, VOICE_CALL_SOUND_MAX};
 use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode, files};
 use crate::voice::api::{Sentences, Speaker, notice};
 use crate::voice::db;
+use crate::voice::decode::Decoded;
 use crate::voice::device::WeakDevice;
 use crate::voice::dialogue::{Answer, Question};
 use crate::voice::error::VoiceError;
 use crate::voice::providers::{EngineError, Sound, SttOptions};
 use crate::voice::rules::{self, replies};
-use crate::voice::session::Room;
+use crate::voice::session::{Room, length_of};
 
 /// Calls of one `client_id` that are being handled; the same again waits for its answer.
 type Handling = Rc<RefCell<HashMap<String, Rc<Notify>>>>;
@@ -58,7 +59,7 @@ async fn voice(
     let since = room.clock.mono();
     let bytes_max = room.settings().upload_bytes_max;
     let (wish, sent) = upload::read_head(&room.recordings, &mut request, bytes_max).await?;
-    let _turn = match &wish.client_id {
+    let turn = match &wish.client_id {
         Some(id) => Some(OneAtATime::enter(&handling, id).await),
         None => None,
     };
@@ -68,9 +69,13 @@ async fn voice(
         return answer_again(&room, &known);
     }
     check_conversation(&room, wish.conversation_id.as_deref())?;
-    let kept = upload::receive(&room.recordings, &wish, sent, &mut request, bytes_max).await?;
-    // From here on the sound is here: a client that hangs up changes nothing.
-    let handled = tokio::task::spawn_local(handle(room, wish, kept, since));
+    let held = upload::receive(&room.recordings, &wish, sent, &mut request, bytes_max).await?;
+    // From here on the sound is here: a client that hangs up changes nothing, and the same sound
+    // again waits for the end of this.
+    let handled = tokio::task::spawn_local(async move {
+        let _turn = turn;
+        handle(room, wish, held, since).await
+    });
     handled.await.unwrap_or_else(|_| {
         Err(HttpError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -157,27 +162,35 @@ fn queued(recording_id: &str, job_id: Option<&str>, language: Option<&str>) -> R
 async fn handle(
     room: Rc<Room>,
     wish: Wish,
-    mut kept: Kept,
+    held: Held,
     since: MonoMillis,
 ) -> Result<Response, HttpError> {
-    let sound = match measure(&room, &mut kept).await {
-        Ok(sound) => sound,
+    let mut kept = held.whole().await?;
+    room.recordings.store(kept.clone(), None).await?;
+    held.next(Next::Understand);
+    let decoded = match measure(&room, &mut kept).await {
+        Ok(decoded) => decoded,
         Err(error) => {
-            room.recordings.unlink(&kept.file);
+            held.release();
+            room.recordings.remove(&kept).await?;
             return Err(error);
         }
     };
     let id = kept.id.clone();
-    let Some(sound) = sound else {
+    let Some(mut decoded) = decoded else {
         // Too long to wait for: it is understood piece by piece.
-        return later(&room, &wish, kept).await;
+        return later(&room, &wish, held, kept).await;
     };
-    room.recordings.store(kept.clone(), None).await?;
     let transcribing = room.clock.mono();
-    let text = match transcribe(&room, &wish, sound).await {
+    // How long it is is known now.
+    let measured = room.recordings.store(kept.clone(), None);
+    let (text, measured) = tokio::join!(transcribe(&room, &wish, decoded.sound()), measured);
+    measured?;
+    drop(decoded);
+    let text = match text {
         Ok(text) => text,
         Err(error) => {
-            let queued = later(&room, &wish, kept).await?;
+            let queued = later(&room, &wish, held, kept).await?;
             return match error.is_retryable() {
                 true => Ok(queued),
                 false => Err(error.of_stt().into()),
@@ -186,13 +199,22 @@ async fn handle(
     };
     let stt = room.clock.mono().since(transcribing).as_millis() as u64;
     if text.is_empty() {
+        held.next(Next::Rest(String::new()));
         let result = json!({"recording_id": id, "text": "", "intent": "none"});
         room.recordings
             .done(&id, "", None, Some(result.clone()))
             .await?;
+        held.release();
         return Ok(data(StatusCode::OK, &result));
     }
+    held.next(Next::Answer(text.clone()));
     let answer = answer(&room, &wish, &id, &text, kept.duration_ms).await?;
+    // Answered, or a job of its own by now.
+    held.release();
+    if answer.waits_for.is_some() {
+        room.recordings.queue().wake();
+        return answered_later(&room, &id, &text, &answer);
+    }
     let (audio, trouble) = sound_of(&room, &wish, &answer).await;
     let mut result = result_of(&id, &text, &answer, audio.as_deref());
     if let Some(trouble) = answer.trouble.as_ref().or(trouble.as_ref()) {
@@ -208,7 +230,7 @@ async fn handle(
 }
 
 /// Decodes the sound and notes its length; `None` when it is too long for one call.
-async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Sound>, HttpError> {
+async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Decoded>, HttpError> {
     let path = room.recordings.path_of(&kept.file);
     if kept.format == "wav" && super::pieces::is_ours(&path).await {
         let length = super::repair::length_of_wav(kept.bytes);
@@ -217,8 +239,8 @@ async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Sound>, HttpErro
             return Ok(None);
         }
     }
-    let sound = match load(&kept.format, path).await {
-        Ok(sound) => sound,
+    let decoded = match load(&kept.format, path).await {
+        Ok(decoded) => decoded,
         Err(LoadError::TooLong(_)) if kept.format != "wav" => return Ok(None),
         Err(LoadError::Unreadable(why) | LoadError::TooLong(why)) => {
             return Err(HttpError::new(
@@ -229,15 +251,34 @@ async fn measure(room: &Room, kept: &mut Kept) -> Result<Option<Sound>, HttpErro
         }
         Err(LoadError::Busy(why)) => return Err(HttpError::busy(why, 1)),
     };
-    kept.duration_ms = Some(sound.duration().as_millis() as u64);
-    Ok(Some(sound))
+    kept.duration_ms = Some(length_of(&decoded.samples).as_millis() as u64);
+    Ok(Some(decoded))
 }
 
 /// Queues the recording; durable when this returns.
-async fn later(room: &Room, wish: &Wish, kept: Kept) -> Result<Response, HttpError> {
+async fn later(room: &Room, wish: &Wish, held: Held, kept: Kept) -> Result<Response, HttpError> {
     let (id, job) = (kept.id.clone(), stt_job(&kept.id));
     let job_id = room.recordings.store(kept, Some(job)).await?;
+    held.release();
     Ok(queued(&id, job_id.as_deref(), wish.language.as_deref()))
+}
+
+/// The words are here, and the model is asked again by a job.
+fn answered_later(
+    room: &Room,
+    id: &str,
+    text: &str,
+    answer: &Answer,
+) -> Result<Response, HttpError> {
+    let store = room.recordings.database();
+    let job = store.read(|connection| db::jobs::of_recording(connection, id))?;
+    Ok(data(
+        StatusCode::ACCEPTED,
+        &json!({
+            "code": "OFFLINE_QUEUED", "recording_id": id, "job_id": job, "text": text,
+            "conversation_id": answer.conversation_id, "message": answer.content,
+        }),
+    ))
 }
 
 async fn transcribe(room: &Room, wish: &Wish, sound: Sound) -> Result<String, EngineError> {

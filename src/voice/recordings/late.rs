@@ -1,6 +1,6 @@
 //! Understands and answers what had to wait. Each step stores its result and the next step's job
-//! in one transaction, and begins by looking whether it was done before: a power cut anywhere
-//! repeats work but never its result.
+//! in one transaction, and with the last result the job itself is done: a power cut anywhere repeats
+//! work but never its result.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -14,12 +14,12 @@ use crate::audio::decode::{DecodeError as SoundError, SoundFormat};
 use crate::limits::{LISTEN_MAX, MEMORY_BYTES_MAX, PIECE_MAX};
 use crate::store::StoreError;
 use crate::voice::db;
-use crate::voice::decode::{DecodeError, Source, decode};
+use crate::voice::decode::{DecodeError, Decoded, Source, decode};
 use crate::voice::dialogue::Question;
 use crate::voice::error::VoiceError;
 use crate::voice::memory::{NewMemory, Source as MemorySource};
 use crate::voice::providers::{EngineError, Sound, SttOptions};
-use crate::voice::queue::{Job, JobKind, NewJob, Outcome, Work, Worker};
+use crate::voice::queue::{Job, JobKind, Outcome, Work, Worker};
 use crate::voice::session::Room;
 
 /// Works off late transcripts and answers from now on.
@@ -33,13 +33,7 @@ struct LateStt(Rc<Room>);
 
 impl Worker for LateStt {
     fn run<'a>(&'a self, job: &'a Job) -> Work<'a> {
-        Box::pin(async {
-            let outcome = self.transcribe(job).await.unwrap_or_else(|stop| stop.0);
-            if let Outcome::Failed(_) = &outcome {
-                self.note_failure(&job.subject).await;
-            }
-            outcome
-        })
+        Box::pin(async { self.transcribe(job).await.unwrap_or_else(|stop| stop.0) })
     }
 }
 
@@ -88,14 +82,14 @@ impl LateStt {
             return Ok(Outcome::Done);
         }
         let Some(file) = &recorded.file else {
-            return Err(failed("the sound of the recording was removed"));
+            return Err(failed("the sound of the recording is gone"));
         };
         let path = recordings.path_of(file);
         let text = match (is_long(&recorded), recorded.format.as_str()) {
             (true, "wav") => self.in_pieces(job, &recorded, path).await?,
             (true, _) => self.unpacked(job, &mut recorded, path).await?,
             (false, format) => match load(format, path.clone()).await {
-                Ok(sound) => self.understand(sound, &recorded).await?,
+                Ok(mut decoded) => self.understand(decoded.sound(), &recorded).await?,
                 Err(LoadError::TooLong(_)) => self.unpacked(job, &mut recorded, path).await?,
                 Err(error) => return Err(error.into()),
             },
@@ -211,13 +205,8 @@ impl LateStt {
             self.tell(json!({"event": "nothing_heard", "recording_id": id}));
             return Ok(());
         }
-        let is_note = match recorded.mode {
-            Mode::Note => true,
-            Mode::Chat => false,
-            Mode::Auto => recorded.duration_ms.unwrap_or(0) > LISTEN_MAX.as_millis() as u64,
-        };
         // Hours of speech are more text than one memory holds.
-        let parts = match is_note {
+        let parts = match is_note(recorded) {
             true => parts_of(&text, MEMORY_BYTES_MAX),
             false => Vec::new(),
         };
@@ -239,14 +228,14 @@ impl LateStt {
             .recordings
             .database()
             .write(move |connection| {
-                db::recordings::transcribed(connection, &key, &words, now)?;
                 let Some(first) = memories.first() else {
-                    return db::jobs::insert(connection, &reply_job(&key), now).map(drop);
+                    return db::recordings::to_be_answered(connection, &key, &words, now);
                 };
                 for memory in &memories {
                     db::memories::insert(connection, memory)?;
                 }
-                db::recordings::answered(connection, &key, Some(&first.id), None, now)
+                let memory = Some(first.id.as_str());
+                db::recordings::answered(connection, &key, &words, memory, None, now)
             })
             .await
             .map_err(|error: VoiceError| Stop::from(error))?;
@@ -262,22 +251,6 @@ impl LateStt {
             None => self.tell(json!({"event": "transcribed", "recording_id": id, "text": text})),
         }
         Ok(())
-    }
-
-    async fn note_failure(&self, id: &str) {
-        let (key, now) = (id.to_string(), self.0.clock.wall());
-        let set = self
-            .0
-            .recordings
-            .database()
-            .write(move |connection| {
-                db::recordings::set_state(connection, &key, State::Failed, now)
-            })
-            .await;
-        if let Err(error) = set {
-            let error: VoiceError = error;
-            log::warn!("event=recording_state_not_kept recording={id} error=\"{error}\"");
-        }
     }
 
     fn tell(&self, payload: serde_json::Value) {
@@ -300,10 +273,11 @@ fn parts_of(text: &str, bytes_max: usize) -> Vec<&str> {
     parts
 }
 
-fn reply_job(recording: &str) -> NewJob {
-    NewJob {
-        kind: JobKind::Reply,
-        ..super::stt_job(recording)
+fn is_note(recorded: &Recorded) -> bool {
+    match recorded.mode {
+        Mode::Note => true,
+        Mode::Chat => false,
+        Mode::Auto => recorded.duration_ms.unwrap_or(0) > LISTEN_MAX.as_millis() as u64,
     }
 }
 
@@ -330,16 +304,14 @@ impl From<LoadError> for Stop {
 }
 
 /// A file's sound, at the speech rate and as it is.
-pub(super) async fn load(format: &str, path: PathBuf) -> Result<Sound, LoadError> {
+pub(super) async fn load(format: &str, path: PathBuf) -> Result<Decoded, LoadError> {
     let bytes = off_the_loop(move || std::fs::read(path)).await?;
     let decoded = decode(Source::bytes(bytes, SoundFormat::of_type(format))).await;
-    decoded
-        .map(|mut decoded| decoded.sound())
-        .map_err(|error| match error {
-            DecodeError::Busy => LoadError::Busy(error.to_string()),
-            DecodeError::Sound(SoundError::TooLong { .. }) => LoadError::TooLong(error.to_string()),
-            error => LoadError::Unreadable(format!("{error} (format {format})")),
-        })
+    decoded.map_err(|error| match error {
+        DecodeError::Busy => LoadError::Busy(error.to_string()),
+        DecodeError::Sound(SoundError::TooLong { .. }) => LoadError::TooLong(error.to_string()),
+        error => LoadError::Unreadable(format!("{error} (format {format})")),
+    })
 }
 
 /// Reads of a card, on a thread of their own.
@@ -380,22 +352,23 @@ impl LateReply {
         let recorded = recorded.ok_or_else(|| failed("the recording is gone"))?;
         let text = recorded.text.clone().unwrap_or_default();
         let id = recorded.id.clone();
-        let is_answered = recordings
-            .database()
-            .read(|connection| db::recordings::is_answered(connection, &id))?;
-        if is_answered || text.is_empty() {
+        if text.is_empty() {
             return Ok(Outcome::Done);
         }
-        let conversation = self.known(recorded.conversation_id.as_deref());
         let question = Question {
             text: text.clone(),
-            conversation,
+            conversation: self.conversation_of(&recorded)?,
             remember: true,
             language: recorded.language.clone(),
             recording: Some(id.clone()),
+            note: is_note(&recorded),
+            is_late: true,
             ..Question::default()
         };
         let answer = self.0.dialogue.answer(question, &mut |_| {}).await?;
+        if let Some(error) = answer.waits_for {
+            return Err(error.into());
+        }
         let memory = answer.memory_saved.as_ref().map(|saved| saved.id.clone());
         let result = super::api::result_of(&id, &text, &answer, None);
         recordings.done(&id, &text, memory, Some(result)).await?;
@@ -407,17 +380,19 @@ impl LateReply {
         Ok(Outcome::Done)
     }
 
-    /// A conversation that was removed meanwhile is no reason to lose the answer.
-    fn known(&self, id: Option<&str>) -> Option<String> {
-        let id = id?;
-        let store = self.0.recordings.database();
-        let exists = store.read(|connection| db::conversations::exists(connection, id));
-        exists
-            .unwrap_or_else(|error: VoiceError| {
-                log::warn!("event=conversation_not_read error=\"{error}\"");
-                false
-            })
-            .then(|| id.to_string())
+    /// Where the question stands already, or was asked; a conversation that was removed meanwhile
+    /// is no reason to lose the answer.
+    fn conversation_of(&self, recorded: &Recorded) -> Result<Option<String>, VoiceError> {
+        self.0.recordings.database().read(|connection| {
+            if let Some((_, id)) = db::conversations::question_of(connection, &recorded.id)? {
+                return Ok(Some(id));
+            }
+            let asked = recorded.conversation_id.clone();
+            let exists = asked
+                .as_deref()
+                .map(|id| db::conversations::exists(connection, id));
+            Ok(asked.filter(|_| matches!(exists, Some(Ok(true)))))
+        })
     }
 }
 

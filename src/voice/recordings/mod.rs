@@ -14,36 +14,43 @@ use tokio::sync::mpsc;
 
 use super::db;
 use super::error::VoiceError;
-use super::memory::{fresh_id, is_id};
+use super::memory::fresh_id;
 use super::queue::{JobKind, NewJob, Queue};
 use crate::audio::SPEECH_RATE_HZ;
 use crate::clock::{Clock, UnixMillis};
 use crate::limits::{
     DISK_FREE_BYTES_MIN, RECORDING_ABANDONED_MAX, RECORDING_SWEEP, RECORDING_SWEEP_ROWS,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Connection, Store, StoreError};
 
+mod adopt;
 mod api;
+mod held;
 mod kinds;
 mod late;
 mod pieces;
 pub mod repair;
 mod spoken;
 mod tape;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod upload;
 pub mod writer;
 
 pub use api::routes;
+use held::Left;
+pub use held::{Held, Next};
 pub use kinds::{Kept, Mode, NewRecording, Origin, Recorded, State};
 pub use late::work;
-use repair::Found;
 use spoken::Fresh;
 pub use spoken::{REPLY_PREFIX, Recital};
 pub use tape::Tape;
 use writer::{Handle, Writer};
 
 const FOLDER: &str = "recordings";
+/// In the name of a file that came or was made in one piece: without a row it is nobody's.
+const HANDED_IN: &str = "in.";
 /// 2020-01-01: an earlier time was told by a board whose clock was not set yet.
 const CLOCK_SET: UnixMillis = UnixMillis(1_577_836_800_000);
 
@@ -68,7 +75,7 @@ struct Inner {
     writer: Option<Writer>,
     kept: Cell<Duration>,
     waiting_bytes_max: Cell<u64>,
-    abandoned: mpsc::Sender<(Handle, Kept)>,
+    left: mpsc::Sender<Left>,
     /// Answers' sound that is not on the card.
     fresh: RefCell<Fresh>,
 }
@@ -77,7 +84,9 @@ impl Recordings {
     /// Must be called on the loop. Repair, adoption and sweeping go on beside it.
     pub fn start(parts: RecordingsParts) -> Recordings {
         let folder = parts.data_dir.join(FOLDER);
-        let (abandoned, left) = mpsc::channel(RECORDING_ABANDONED_MAX);
+        let (left, to_care_for) = mpsc::channel(RECORDING_ABANDONED_MAX);
+        // Read before there can be one of this run.
+        let unfinished = parts.store.read(db::recordings::unfinished);
         let (writer, found) = match Writer::start(folder.clone()) {
             Ok((writer, found)) => (Some(writer), Some(found)),
             Err(error) => {
@@ -93,7 +102,7 @@ impl Recordings {
             writer,
             kept: Cell::new(days(parts.kept_days)),
             waiting_bytes_max: Cell::new(parts.waiting_bytes_max),
-            abandoned,
+            left,
             fresh: RefCell::default(),
         }));
         let keeper = recordings.clone();
@@ -101,9 +110,9 @@ impl Recordings {
             if let Some(found) = found
                 && let Ok(found) = found.await
             {
-                keeper.adopt(found).await;
+                keeper.adopt(found, unfinished).await;
             }
-            keeper.keep_house(left).await;
+            keeper.keep_house(to_care_for).await;
         });
         recordings
     }
@@ -143,46 +152,60 @@ impl Recordings {
             Origin::Reply => REPLY_PREFIX,
             _ => "rec_",
         });
-        let file = format!("{id}.{}", new.format);
+        let handed_in = if new.is_live() { "" } else { HANDED_IN };
+        let file = format!("{id}.{handed_in}{}", new.format);
         let handle = writer.open(
             self.0.folder.join(&file),
             new.format == "wav" && new.is_live(),
         );
+        let is_memo = new.is_live() && new.mode == Mode::Note;
+        let kept = Kept {
+            id,
+            file,
+            format: new.format.to_string(),
+            origin: new.origin,
+            mode: new.mode,
+            state: State::Waiting,
+            bytes: 0,
+            duration_ms: None,
+            hash: None,
+            client_id: new.client_id,
+            conversation_id: new.conversation_id,
+            language: new.language,
+            speak: new.speak,
+            recorded_at: new.recorded_at.unwrap_or(self.0.clock.wall()),
+        };
+        if is_memo {
+            let (begun, now) = (kept.clone(), self.0.clock.wall());
+            self.write_behind(move |connection| db::recordings::begin(connection, &begun, now));
+        }
         Ok(Recording {
             recordings: self.clone(),
-            open: Some((
-                handle,
-                Kept {
-                    id,
-                    file,
-                    format: new.format.to_string(),
-                    origin: new.origin,
-                    mode: new.mode,
-                    state: State::Waiting,
-                    bytes: 0,
-                    duration_ms: None,
-                    hash: None,
-                    client_id: new.client_id,
-                    conversation_id: new.conversation_id,
-                    language: new.language,
-                    speak: new.speak,
-                    recorded_at: new.recorded_at.unwrap_or(self.0.clock.wall()),
-                },
-            )),
+            open: Some((handle, kept)),
             samples: 0,
+            is_memo,
         })
     }
 
-    /// Whole sound at the speech rate, on the card when this returns.
-    pub async fn keep_samples(
+    /// Nobody waits for it; each is written before what is written later.
+    fn write_behind(
         &self,
-        new: NewRecording,
-        samples: &[i16],
-    ) -> Result<Kept, VoiceError> {
+        write: impl FnOnce(&Connection) -> Result<(), VoiceError> + Send + 'static,
+    ) {
+        let store = self.0.store.clone();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = store.write(write).await {
+                log::warn!("event=recording_row_not_kept error=\"{error}\"");
+            }
+        });
+    }
+
+    /// Whole sound at the speech rate.
+    pub fn begin_with(&self, new: NewRecording, samples: &[i16]) -> Result<Recording, VoiceError> {
         self.check_room()?;
         let mut recording = self.begin(new)?;
         recording.push(samples)?;
-        recording.finish().await
+        Ok(recording)
     }
 
     /// The row of a kept file; with `job` the work that waits for it, in one transaction.
@@ -220,14 +243,8 @@ impl Recordings {
         self.0
             .store
             .write(move |connection| {
-                db::recordings::transcribed(connection, &key, &text, now)?;
-                db::recordings::answered(
-                    connection,
-                    &key,
-                    memory_id.as_deref(),
-                    result.as_ref(),
-                    now,
-                )
+                let (memory, result) = (memory_id.as_deref(), result.as_ref());
+                db::recordings::answered(connection, &key, &text, memory, result, now)
             })
             .await?;
         self.after_use(id).await
@@ -282,86 +299,19 @@ impl Recordings {
         &self.0.queue
     }
 
-    /// What the last run left: files without a row get one, rows without a file are told.
-    async fn adopt(&self, found: Vec<Found>) {
-        if let Err(error) = self.try_adopt(found).await {
-            log::warn!("event=recordings_not_adopted error=\"{error}\"");
-        }
-    }
-
-    async fn try_adopt(&self, found: Vec<Found>) -> Result<(), VoiceError> {
-        let unfinished = self.0.store.query(db::recordings::unfinished).await?;
-        for file in &found {
-            let id = file.id.clone();
-            let known: Option<Option<String>> = self
-                .0
-                .store
-                .query(move |connection| db::recordings::known_file(connection, &id))
-                .await?;
-            match known {
-                // The box's own words are nobody's recording.
-                None if is_id(&file.id, REPLY_PREFIX) => self.unlink(&file.file),
-                None => {
-                    let kept = self.adopted(file);
-                    let job = stt_job(&kept.id);
-                    self.store(kept, Some(job)).await?;
-                    log::info!("event=recording_adopted recording={}", file.id);
-                }
-                Some(None) => self.unlink(&file.file),
-                Some(Some(_)) => {}
-            }
-        }
-        for row in unfinished {
-            let file = found.iter().find(|file| file.id == row.id);
-            self.take_up(row, file).await?;
-        }
-        Ok(())
-    }
-
-    async fn take_up(&self, row: Recorded, file: Option<&Found>) -> Result<(), VoiceError> {
-        let now = self.0.clock.wall();
-        let measured = file.map(|file| (file.bytes, file.duration));
-        if measured.is_none() {
-            log::warn!("event=recording_lost recording={}", row.id);
-        }
-        self.0
-            .store
-            .write(move |connection| {
-                let Some((bytes, duration)) = measured else {
-                    return db::recordings::set_state(connection, &row.id, State::Failed, now);
-                };
-                let duration = duration.map(|duration| duration.as_millis() as u64);
-                db::recordings::measured(connection, &row.id, bytes, duration, now)?;
-                db::jobs::insert(connection, &stt_job(&row.id), now).map(drop)
-            })
-            .await?;
+    /// After a transaction that carried a job of a recording.
+    pub fn wake_queue(&self) {
         self.0.queue.wake();
-        Ok(())
-    }
-
-    fn adopted(&self, file: &Found) -> Kept {
-        Kept {
-            id: file.id.clone(),
-            file: file.file.clone(),
-            format: file.file.rsplit('.').next().unwrap_or("wav").to_string(),
-            origin: Origin::Device,
-            // Nobody waits for an answer any more; the words must not be lost.
-            mode: Mode::Note,
-            state: State::Waiting,
-            bytes: file.bytes,
-            duration_ms: file.duration.map(|duration| duration.as_millis() as u64),
-            hash: None,
-            client_id: None,
-            conversation_id: None,
-            language: None,
-            speak: false,
-            recorded_at: file.changed_at,
-        }
     }
 
     /// Bytes that wait for the card.
     pub(super) fn queued_bytes(&self) -> usize {
         self.0.writer.as_ref().map_or(0, Writer::queued_bytes)
+    }
+
+    /// What stays of them the next start removes.
+    pub fn unlink_all(&self, files: &[String]) {
+        files.iter().for_each(|file| self.unlink(file));
     }
 
     fn unlink(&self, file: &str) {
@@ -370,14 +320,15 @@ impl Recordings {
         }
     }
 
-    /// Takes in recordings that nobody finished, and sweeps now and then.
-    async fn keep_house(&self, mut left: mpsc::Receiver<(Handle, Kept)>) {
+    /// Takes care of recordings that were let go, and sweeps now and then.
+    async fn keep_house(&self, mut let_go: mpsc::Receiver<Left>) {
         let mut sweeping = tokio::time::interval(RECORDING_SWEEP);
         loop {
             tokio::select! {
-                Some((handle, kept)) = left.recv() => {
-                    if let Err(error) = self.keep_abandoned(handle, kept).await {
-                        log::warn!("event=recording_not_kept error=\"{error}\"");
+                Some(left) = let_go.recv() => {
+                    let id = left.kept.id.clone();
+                    if let Err(error) = self.take_care(left).await {
+                        log::warn!("event=recording_not_kept recording={id} error=\"{error}\"");
                     }
                 }
                 _ = sweeping.tick() => {
@@ -387,12 +338,6 @@ impl Recordings {
                 }
             }
         }
-    }
-
-    async fn keep_abandoned(&self, handle: Handle, kept: Kept) -> Result<(), VoiceError> {
-        let kept = whole(handle, kept).await?;
-        let job = stt_job(&kept.id);
-        self.store(kept, Some(job)).await.map(drop)
     }
 
     /// Removes understood sound that has become too old or too much.
@@ -447,12 +392,22 @@ pub fn stt_job(recording: &str) -> NewJob {
     }
 }
 
+/// The answer to what was understood.
+pub fn reply_job(recording: &str) -> NewJob {
+    NewJob {
+        kind: JobKind::Reply,
+        ..stt_job(recording)
+    }
+}
+
 /// One recording under way. Dropped without a word it is kept and understood later.
 pub struct Recording {
     recordings: Recordings,
     /// Until it is finished or discarded.
     open: Option<(Handle, Kept)>,
     samples: u64,
+    /// It has a row already.
+    is_memo: bool,
 }
 
 impl Recording {
@@ -485,55 +440,64 @@ impl Recording {
         }
     }
 
-    /// On the card when this returns; the row is for [`Recordings::store`].
-    pub async fn finish(mut self) -> Result<Kept, VoiceError> {
-        let Some((handle, mut kept)) = self.open.take() else {
-            return Err(VoiceError::Store(StoreError::Closed));
-        };
-        if self.samples > 0 {
-            kept.duration_ms = Some(self.length().as_millis() as u64);
+    /// That was all: it is on its way to the card.
+    pub fn end(mut self, next: Next) -> Result<Held, VoiceError> {
+        match self.open.take() {
+            Some((handle, kept)) => Ok(self.held(handle, kept, next)),
+            None => Err(VoiceError::Store(StoreError::Closed)),
         }
-        whole(handle, kept).await
+    }
+
+    /// On the card when this returns; the row is for [`Recordings::store`].
+    pub async fn finish(self) -> Result<Kept, VoiceError> {
+        let next = self.unless_told();
+        let held = self.end(next)?;
+        let kept = held.whole().await?;
+        held.release();
+        Ok(kept)
     }
 
     /// Nobody wants it: a false start, or the speaker's own word.
     pub fn discard(mut self) {
-        if let Some((handle, _)) = self.open.take() {
-            handle.discard();
+        let Some((handle, kept)) = self.open.take() else {
+            return;
+        };
+        handle.discard();
+        if self.is_memo {
+            self.recordings
+                .write_behind(move |connection| db::recordings::delete(connection, &kept.id));
         }
+    }
+
+    /// Live sound is understood later; nobody was told of half an upload, which is sent again.
+    fn unless_told(&self) -> Next {
+        let origin = self.open.as_ref().map(|(_, kept)| kept.origin);
+        match origin {
+            Some(Origin::Device | Origin::Socket) => Next::Understand,
+            _ => Next::Remove,
+        }
+    }
+
+    fn held(&self, handle: Handle, mut kept: Kept, next: Next) -> Held {
+        if self.samples > 0 {
+            kept.duration_ms = Some(self.length().as_millis() as u64);
+        }
+        Held::new(self.recordings.clone(), kept, handle.finish(), next)
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        let next = self.unless_told();
         let Some((handle, mut kept)) = self.open.take() else {
             return;
         };
-        if matches!(kept.origin, Origin::Upload | Origin::Reply) {
-            // Half an upload: whoever sent it was told nothing and sends it again.
+        if next == Next::Remove {
             return handle.discard();
         }
-        if self.samples > 0 {
-            kept.duration_ms = Some(self.length().as_millis() as u64);
-        }
         kept.mode = Mode::Note;
-        if self
-            .recordings
-            .0
-            .abandoned
-            .try_send((handle, kept))
-            .is_err()
-        {
-            log::warn!("event=recording_left_for_the_next_start");
-        }
+        drop(self.held(handle, kept, next));
     }
-}
-
-async fn whole(handle: Handle, mut kept: Kept) -> Result<Kept, VoiceError> {
-    let written = handle.finish().await.map_err(card_error)?;
-    kept.bytes = written.bytes;
-    kept.hash = Some(written.hash);
-    Ok(kept)
 }
 
 fn card_error(error: io::Error) -> VoiceError {

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::HANDED_IN;
 use super::spoken::REPLY_PREFIX;
 use super::writer::sync_folder;
 use crate::audio::{SPEECH_RATE_HZ, wav};
@@ -19,6 +20,8 @@ pub struct Found {
     pub id: String,
     /// Its name in the folder.
     pub file: String,
+    /// Sent or made in one piece: without its row nobody was told that it is here.
+    pub is_handed_in: bool,
     pub bytes: u64,
     /// `None` where the format does not tell.
     pub duration: Option<Duration>,
@@ -88,15 +91,15 @@ fn repair_file(folder: &Path, name: &str) -> io::Result<Option<Found>> {
     if !is_id(id, "rec_") && !is_id(id, REPLY_PREFIX) {
         return Ok(None);
     }
-    if kind == "part" {
-        // Nobody was told that it is here: whoever sent it sends it again.
+    if kind.ends_with("part") {
+        // Scratch, or half of something that is sent or brought back again.
         fs::remove_file(&path)?;
         return Ok(None);
     }
     let mut file = File::open(&path)?;
     let about = file.metadata()?;
     let mut duration = None;
-    if kind == "wav" {
+    if kind.ends_with("wav") {
         let mut start = [0; wav::HEADER_BYTES];
         let length = read_up_to(&mut file, &mut start)?;
         match repair_of(&start[..length], about.len()) {
@@ -118,6 +121,7 @@ fn repair_file(folder: &Path, name: &str) -> io::Result<Option<Found>> {
     Ok(Some(Found {
         id: id.to_string(),
         file: name.to_string(),
+        is_handed_in: kind.starts_with(HANDED_IN) || id.starts_with(REPLY_PREFIX),
         bytes: about.len(),
         duration,
         changed_at: UnixMillis(changed.unwrap_or_default().as_millis() as i64),
@@ -218,7 +222,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stereo = b"RIFF\x30\0\0\0WAVEfmt \x10\0\0\0\x01\0\x02\0\x80\xbb\0\0\0\xee\x02\0\x04\0\x10\0data\x04\0\0\0abcd";
         fs::write(folder.path().join(NAME), stereo).unwrap();
-        fs::write(folder.path().join("rec_0123456789abcdee.part"), b"half").unwrap();
+        for half in ["rec_0123456789abcdee.part", "rec_0123456789abcdef.wav.part"] {
+            fs::write(folder.path().join(half), b"half").unwrap();
+        }
         fs::write(folder.path().join("notes.txt"), b"not ours").unwrap();
         assert_eq!(repair_folder(folder.path()).len(), 1);
         assert_eq!(fs::read(folder.path().join(NAME)).unwrap(), stereo);

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Kept, Mode, NewRecording, Origin, Recording, Recordings};
+use super::{Held, Mode, NewRecording, Next, Origin, Recording, Recordings};
 use crate::clock::UnixMillis;
 use crate::limits::{CLIENT_ID_BYTES_MAX, MULTIPART_TEXT_BYTES_MAX, RECORDER_QUEUE_BYTES_MAX};
 use crate::server::{HttpError, Request, StatusCode};
@@ -190,14 +190,14 @@ pub async fn read_head(
     }
 }
 
-/// Puts the sound on the card, whole and synced.
+/// Puts the sound on the card, whole and synced; its row is still to be stored.
 pub async fn receive(
     recordings: &Recordings,
     wish: &Wish,
     sound: Sound,
     request: &mut Request,
     bytes_max: usize,
-) -> Result<Kept, HttpError> {
+) -> Result<Held, HttpError> {
     let recording = match sound {
         Sound::Begun(recording) => *recording,
         Sound::Whole(bytes) => {
@@ -215,16 +215,17 @@ pub async fn receive(
             intake.begun()?
         }
     };
-    let kept = recording.finish().await?;
-    Ok(Kept {
-        mode: wish.mode,
-        client_id: wish.client_id.clone(),
-        conversation_id: wish.conversation_id.clone(),
-        language: wish.language.clone(),
-        speak: wish.speak == Speak::Return,
-        recorded_at: wish.recorded_at.unwrap_or(kept.recorded_at),
-        ..kept
-    })
+    let held = recording.end(Next::Remove)?;
+    held.describe(|kept| {
+        kept.mode = wish.mode;
+        kept.client_id.clone_from(&wish.client_id);
+        kept.conversation_id.clone_from(&wish.conversation_id);
+        kept.language.clone_from(&wish.language);
+        kept.speak = wish.speak == Speak::Return;
+        kept.recorded_at = wish.recorded_at.unwrap_or(kept.recorded_at);
+    });
+    held.whole().await?;
+    Ok(held)
 }
 
 /// Sound on its way to the card. Given up it leaves nothing.

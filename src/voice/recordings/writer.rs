@@ -36,7 +36,7 @@ pub struct Handle {
     failed: Arc<AtomicBool>,
 }
 
-/// A file that is whole and synced under its name.
+/// A file that is whole and synced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Of the whole file.
@@ -94,7 +94,7 @@ impl Writer {
         Ok((writer, found))
     }
 
-    /// A file of its own, appearing at once for live sound, at the end (`.part` before) otherwise.
+    /// A file of its own; live sound (`is_wav`) gets a header of ours, other sound is whole or goes.
     pub fn open(&self, path: PathBuf, is_wav: bool) -> Handle {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let failed = Arc::new(AtomicBool::new(false));
@@ -142,15 +142,14 @@ impl Handle {
         true
     }
 
-    /// Resolves when all of it is synced.
-    pub async fn finish(self) -> io::Result<Written> {
+    /// That was all; told when it is synced.
+    pub fn finish(self) -> oneshot::Receiver<io::Result<Written>> {
         let (told, done) = oneshot::channel();
         self.writer.order(Order::Finish {
             number: self.number,
             told,
         });
-        let ended = || io::Error::other("the recorder has ended");
-        done.await.map_err(|_| ended())?
+        done
     }
 
     pub fn discard(self) {
@@ -168,9 +167,7 @@ struct Thread {
 
 struct Open {
     file: File,
-    /// Where it is while it is written, and its name at the end.
-    at: PathBuf,
-    name: PathBuf,
+    path: PathBuf,
     is_wav: bool,
     hash: Sha256,
     bytes: u64,
@@ -191,7 +188,11 @@ impl Thread {
             self.sync_due();
         }
         for (_, open) in self.open.drain() {
-            let _ = open.close();
+            match open.is_wav {
+                true => drop(open.close()),
+                // More of it was to come.
+                false => remove(&open.path),
+            }
         }
     }
 
@@ -241,7 +242,7 @@ impl Thread {
             }
             Order::Discard { number } => {
                 if let Some(open) = self.open.remove(&number) {
-                    remove(&open.at);
+                    remove(&open.path);
                 }
             }
             Order::Remove { path } => remove(&path),
@@ -252,7 +253,7 @@ impl Thread {
 impl Open {
     fn begin(
         folder: &Path,
-        name: PathBuf,
+        path: PathBuf,
         is_wav: bool,
         failed: Arc<AtomicBool>,
     ) -> io::Result<Open> {
@@ -260,16 +261,11 @@ impl Open {
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
-        // A WAV that grows is readable at any moment; another format is nothing before its end.
-        let at = match is_wav {
-            true => name.clone(),
-            false => name.with_extension("part"),
-        };
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&at)?;
+            .open(&path)?;
         if is_wav {
             file.write_all(&wav::header(0, SPEECH_RATE_HZ))?;
         }
@@ -277,8 +273,7 @@ impl Open {
         sync_folder(folder)?;
         Ok(Open {
             file,
-            at,
-            name,
+            path,
             is_wav,
             hash: Sha256::new(),
             bytes: if is_wav { wav::HEADER_BYTES as u64 } else { 0 },
@@ -309,15 +304,26 @@ impl Open {
         if let Err(error) = result {
             log::warn!(
                 "event=recording_broke_off file={} error=\"{error}\"",
-                self.at.display()
+                self.path.display()
             );
             self.failed.store(true, Ordering::Relaxed);
             self.error.get_or_insert(error);
         }
     }
 
-    /// Fills in the header, syncs, and gives the file its name.
+    /// Fills in the header and syncs. Of live sound that broke off the card has what came before.
     fn close(mut self) -> io::Result<Written> {
+        let closed = self.settle();
+        if closed.is_err() && !self.is_wav {
+            remove(&self.path);
+        }
+        closed.map(|()| Written {
+            bytes: self.bytes,
+            hash: self.hash.finalize().into(),
+        })
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
         if self.is_wav {
             let data = self.bytes - wav::HEADER_BYTES as u64;
             let data = u32::try_from(data).unwrap_or(u32::MAX);
@@ -325,17 +331,7 @@ impl Open {
             self.file.write_all_at(&header, 0)?;
         }
         self.file.sync_data()?;
-        if self.at != self.name {
-            fs::rename(&self.at, &self.name)?;
-            sync_folder(self.name.parent().unwrap_or(Path::new(".")))?;
-        }
-        match self.error.take() {
-            Some(error) => Err(error),
-            None => Ok(Written {
-                bytes: self.bytes,
-                hash: self.hash.finalize().into(),
-            }),
-        }
+        self.error.take().map_or(Ok(()), Err)
     }
 }
 

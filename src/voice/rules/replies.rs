@@ -40,6 +40,15 @@ pub fn model_away(language: Language) -> String {
     )
 }
 
+/// As [`model_away`], of a spoken question that waits in the queue.
+pub fn model_away_for_now(language: Language) -> String {
+    pick(
+        language,
+        "I cannot reach the language model right now. I kept your question and will answer it later.",
+        "我现在连不上语言模型。您的问题已经记下，稍后会回答。",
+    )
+}
+
 /// After some words of a model's answer.
 pub fn model_broke_off(language: Language) -> String {
     pick(

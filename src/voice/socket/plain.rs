@@ -164,6 +164,7 @@ impl Plain {
                     let utterance = Ask::Utterance {
                         samples: std::mem::take(&mut decoded.samples),
                         encoded,
+                        weight: decoded.weight(),
                         manner: port.manner(true),
                     };
                     port.ask(&session, utterance)
