@@ -20,7 +20,7 @@ use crate::audio::{Audio, AudioOptions};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::{Config, Setting};
-use crate::happy::{self, Happy, HappyParts, Registration};
+use crate::happy;
 use crate::house::backup::{self, restore};
 use crate::house::docs;
 use crate::house::health::{self, HealthParts, RoomHealth};
@@ -41,6 +41,7 @@ mod voice_settings;
 
 pub use voice_settings::voice_settings;
 
+mod happy_room;
 mod told;
 
 /// Name of the file in `DATA_DIR` that tells the command line where the box answers.
@@ -135,13 +136,14 @@ impl App {
             voice_settings::check(config)?;
         }
         let audio = Audio::start(audio_options(config), &metrics);
+        let outbound = outbound(config, &metrics)?;
         let voice = Voice::start(VoiceParts {
             store: store.clone(),
             bus,
             clock: clock.clone(),
             audio: audio.clone(),
             metrics: metrics.clone(),
-            outbound: outbound(config, &metrics)?,
+            outbound: outbound.clone(),
             settings: voice_settings(config),
         });
 
@@ -176,7 +178,7 @@ impl App {
         );
         let mut papers = voice::docs::DOCS.to_vec();
         let mut shapes = voice::docs::SHAPES.to_vec();
-        if let Some(happy) = start_happy(config, &store, &clock, &metrics)? {
+        if let Some(happy) = happy_room::start(config, &store, &clock, &metrics, outbound)? {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);
             papers.extend(happy::people_docs::DOCS);
@@ -486,43 +488,6 @@ pub fn outbound(config: &Config, metrics: &Registry) -> Result<Outbound, StartEr
         extra_authorities,
     };
     Outbound::new(options, metrics).map_err(|error| wrong("EXTRA_CA_FILE")(error.to_string()))
-}
-
-/// The Happy sync room, where the owner wants it.
-fn start_happy(
-    config: &Config,
-    store: &Store,
-    clock: &Clock,
-    metrics: &Registry,
-) -> Result<Option<Happy>, StartError> {
-    let registration = match config.word("HAPPY_REGISTRATION") {
-        "open" => Registration::Open,
-        "invite" => Registration::Invite,
-        "closed" => Registration::Closed,
-        _ => return Ok(None),
-    };
-    let data_dir = config.data_dir();
-    let key = settings::BoxKey::of(&data_dir).map_err(|error| folder_error(&data_dir, error))?;
-    Ok(Some(Happy::start(HappyParts {
-        seal: Rc::new(key),
-        store: store.clone(),
-        clock: clock.clone(),
-        metrics: metrics.clone(),
-        registration,
-        is_limited: config.number("RATE_LIMIT") > 0,
-        token_seed: settings::derived_key(&data_dir, "happy tokens")
-            .map_err(|error| folder_error(&data_dir, error))?,
-    })))
-}
-
-impl happy::Seal for settings::BoxKey {
-    fn seal(&self, name: &str, text: &str) -> Option<String> {
-        settings::BoxKey::seal(self, name, text).ok()
-    }
-
-    fn open(&self, name: &str, sealed: &str) -> Option<String> {
-        settings::BoxKey::open(self, name, sealed)
-    }
 }
 
 fn auth_mode(config: &Config) -> AuthMode {

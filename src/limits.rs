@@ -575,6 +575,17 @@ pub const HAPPY_FEED_POSTS_MAX: usize = 1_000;
 /// No second post about the same person within it.
 pub const HAPPY_NOTIFY_AGAIN: Duration = Duration::from_secs(86_400);
 pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
+/// The terminal waits 15 seconds for what became of a push.
+pub const HAPPY_PUSH_WAIT: Duration = Duration::from_secs(8);
+/// Of one account.
+pub const HAPPY_PUSHES_PER_MINUTE: u32 = 60;
+pub const HAPPY_PUSH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Receipts that wait to be asked for, and of how many one call asks.
+pub const HAPPY_RECEIPTS_MAX: usize = 2_000;
+pub const HAPPY_RECEIPTS_AT_ONCE: usize = 300;
+/// Expo knows by then whether a message arrived.
+pub const HAPPY_RECEIPT_AFTER: Duration = Duration::from_secs(900);
+pub const HAPPY_RECEIPT_LOOK: Duration = Duration::from_secs(60);
 pub const HAPPY_INVITES_MAX: usize = 16;
 pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);
 /// One post may carry a hundred messages.

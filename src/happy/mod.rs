@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::clock::Clock;
 use crate::limits;
 use crate::ops::Registry;
+use crate::outbound::Outbound;
 use crate::server::{Access, Method, RateLimiter, Router};
 use crate::store::Store;
 
@@ -33,7 +34,7 @@ pub mod people_docs;
 mod presence;
 #[cfg(test)]
 mod presence_tests;
-mod push;
+pub mod push;
 mod registration;
 mod sessions;
 mod sockets;
@@ -47,6 +48,7 @@ pub use updates::Recipients;
 pub use vendors::Seal;
 
 use presence::Presence;
+use push::{Push, PushWay, Receipts};
 use registration::Invites;
 use sockets::{Watchers, Workers};
 use token::Tokens;
@@ -65,6 +67,8 @@ pub struct HappyParts {
     pub is_limited: bool,
     /// Tokens are signed with it: the same over restarts, and nobody else's.
     pub token_seed: [u8; 32],
+    pub push: PushWay,
+    pub outbound: Outbound,
     /// For what is kept for accounts in plain text.
     pub seal: Rc<dyn Seal>,
 }
@@ -84,6 +88,7 @@ struct Room {
     watchers: Watchers,
     workers: Workers,
     seal: Rc<dyn Seal>,
+    push: Push,
     /// Calls without a token, by address: they cost a signature or a row.
     strangers: RateLimiter,
     /// Calls of each account.
@@ -109,12 +114,19 @@ impl Happy {
             watchers: Watchers::default(),
             workers: Workers::default(),
             seal: parts.seal,
+            push: Push {
+                way: parts.push,
+                outbound: parts.outbound,
+                often: RateLimiter::new(parts.clock.clone(), limits::HAPPY_PUSHES_PER_MINUTE),
+                receipts: Receipts::default(),
+            },
             store: parts.store,
             clock: parts.clock,
             registration: parts.registration,
         }));
         sockets::serve(&happy, &parts.metrics);
         happy.watch_silence();
+        happy.watch_receipts();
         happy
     }
 

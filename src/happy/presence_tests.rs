@@ -8,9 +8,11 @@ use serde_json::json;
 use super::db::sessions::{self, NewSession};
 use super::db::{accounts, presence};
 use super::presence::{Kind, heard_at};
+use super::push::PushWay;
 use super::{Happy, HappyParts, Registration, Seal};
 use crate::clock::{Clock, UnixMillis};
 use crate::ops::Registry;
+use crate::outbound::{Outbound, OutboundOptions};
 use crate::store::{Durability, Store, StoreError, StoreOptions};
 
 const NOW: UnixMillis = UnixMillis(1_795_205_421_573);
@@ -65,7 +67,10 @@ impl House {
             clock: clock.clone(),
             metrics: metrics.clone(),
             registration: Registration::Open,
+            is_limited: true,
             token_seed: [7; 32],
+            push: PushWay::Off,
+            outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
             seal: Rc::new(NoSeal),
         });
         House {

@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/expo.rs"]
+mod expo;
+
 mod client;
 mod http_rules;
 mod kept;
@@ -10,6 +13,7 @@ mod pairing;
 mod people;
 mod phone;
 mod published;
+mod push;
 mod realtime;
 mod sign_in;
 mod socket;

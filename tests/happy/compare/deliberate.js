@@ -114,7 +114,7 @@ export const deliberate = [
   },
   {
     names: /^http: health$/,
-    at: /^answer\.body\b/,
+    at: /^answer\.(body|type)\b/,
     is: (answer) => answer.status === 200 && answer.body.status === "healthy",
     reason: "one box, one wording of /health; no client reads it",
   },

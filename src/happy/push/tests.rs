@@ -1,0 +1,107 @@
+//! Receipts, which come later than any test waits: the clock is set forward.
+
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::*;
+use crate::clock::{Clock, UnixMillis};
+use crate::happy::{HappyParts, Registration, Seal, db};
+use crate::ops::Registry;
+use crate::outbound::OutboundOptions;
+use crate::store::{Durability, Store, StoreOptions};
+
+#[path = "../../../tests/support/expo.rs"]
+mod expo_double;
+
+use expo_double::{Expo, GONE_LATER, Next};
+
+struct Unsealed;
+
+impl Seal for Unsealed {
+    fn seal(&self, _: &str, text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    fn open(&self, _: &str, sealed: &str) -> Option<String> {
+        Some(sealed.to_owned())
+    }
+}
+
+async fn phones(happy: &Happy) -> Vec<String> {
+    let found = happy.0.store.query(|db| push_tokens::list(db, "a")).await;
+    let tokens = found.expect("phones").into_iter();
+    tokens.map(|phone| phone.token).collect()
+}
+
+#[test]
+fn a_phone_that_a_push_did_not_reach_is_forgotten_by_its_receipt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let expo = Expo::start();
+    let clock = Clock::manual(UnixMillis(1_795_205_421_573));
+    let metrics = Registry::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a loop");
+    let url = expo.url();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let store = Store::open(StoreOptions {
+            path: folder.path().join("box.db"),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            durability: Durability::Full,
+        })
+        .expect("a store");
+        let happy = Happy::start(HappyParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            registration: Registration::Closed,
+            is_limited: true,
+            token_seed: [7; 32],
+            push: PushWay::Expo { url },
+            outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
+            seal: Rc::new(Unsealed),
+        });
+        let now = clock.wall();
+        let later = format!("{GONE_LATER}]");
+        let tokens = ["ExponentPushToken[stays]", later.as_str()];
+        for (id, token) in tokens.into_iter().enumerate() {
+            let (id, token) = (id.to_string(), token.to_owned());
+            let stored: Result<_, StoreError> = store
+                .write(move |db| {
+                    db::accounts::make(db, "a", "00", now)?;
+                    push_tokens::put(db, &id, "a", &token, now)
+                })
+                .await;
+            stored.expect("a phone");
+        }
+        let note = Note {
+            session: String::from("s"),
+            kind: Kind::Done,
+            title: String::from("t"),
+            body: String::from("b"),
+            data: Map::new(),
+        };
+        let found = store.query(|db| push_tokens::list(db, "a")).await;
+        let outcome = happy.push("a", &note, found.expect("phones")).await;
+        assert_eq!(outcome, Outcome::Sent(2));
+
+        clock.advance(limits::HAPPY_RECEIPT_AFTER - std::time::Duration::from_millis(1));
+        happy.ask_receipts().await;
+        assert_eq!(phones(&happy).await.len(), 2, "Expo was asked too early");
+        clock.advance(std::time::Duration::from_millis(1));
+        happy.ask_receipts().await;
+        assert_eq!(phones(&happy).await, ["ExponentPushToken[stays]"]);
+        // Asked for once: an answer that is none is not waited for.
+        expo.next(Next::Status(500));
+        happy.ask_receipts().await;
+        assert_eq!(expo.complaints(), Vec::<String>::new());
+        assert_eq!(
+            expo.messages()[0]["data"],
+            json!({"sessionId": "s", "kind": "done"})
+        );
+        store.close().await.expect("closed");
+    });
+}
