@@ -599,6 +599,15 @@ pub const HAPPY_MACHINES_MAX: usize = 1_000;
 pub const HAPPY_ARTIFACTS_MAX: usize = 5_000;
 /// Of one session.
 pub const HAPPY_ACCESS_KEYS_MAX: usize = 100;
+/// Of one session.
+pub const HAPPY_ATTACHMENTS_MAX: usize = 10_000;
+pub const HAPPY_ATTACHMENT_BYTES_MAX: usize = 10 * 1024 * 1024;
+pub const HAPPY_UPLOAD_WINDOW: Duration = Duration::from_secs(60);
+/// Of one account: how often it may ask where to send an attachment.
+pub const HAPPY_UPLOADS_PER_WINDOW: u32 = 60;
+/// Being written to the card at once; more wait.
+pub const HAPPY_UPLOADS_AT_ONCE: usize = 4;
+pub const HAPPY_UPLOAD_WAIT: Duration = Duration::from_secs(30);
 /// What one account may store in all.
 pub const HAPPY_ACCOUNT_BYTES_MAX: i64 = 8 * 1024 * 1024 * 1024;
 /// What a message weighs beside its content: an empty one takes room too.

@@ -34,6 +34,7 @@ pub fn start(
         clock: clock.clone(),
         metrics: metrics.clone(),
         registration,
+        data_dir: data_dir.clone(),
         is_limited: config.number("RATE_LIMIT") > 0,
         push: push_way(config)?,
         outbound,

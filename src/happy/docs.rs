@@ -130,6 +130,25 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "{ success: true }")])
         .errors_as("HappyError")
         .examples(&[Try("/v1/artifacts/nothing").status(401)]),
+    Doc::post("/v1/sessions/{id}/attachments/request-upload", "Happy: where to send an encrypted blob of a session")
+        .takes(&[(JSON, "{ filename: text, size: number }")])
+        .answers(&[(JSON, "{ ref: text, uploadUrl: text, method: text }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing/attachments/request-upload").with("{}").status(400)]),
+    Doc::post("/v1/sessions/{id}/attachments/request-download", "Happy: where to get a blob")
+        .takes(&[(JSON, "{ ref: text }")])
+        .answers(&[(JSON, "{ downloadUrl: text }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing/attachments/request-download").with("{}").status(400)]),
+    Doc::put("/v1/sessions/{id}/attachments/{file}", "Happy: keep a blob")
+        .takes(&[("application/octet-stream", "")])
+        .answers(&[(JSON, "{ ok: true }")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing/attachments/a.enc").status(415)]),
+    Doc::get("/v1/sessions/{id}/attachments/{file}", "Happy: a blob")
+        .answers(&[("application/octet-stream", "")])
+        .errors_as("HappyError")
+        .examples(&[Try("/v1/sessions/nothing/attachments/a.enc").status(401)]),
     Doc::get("/v1/updates/", "Happy: events of the moment, by Socket.IO; see docs/happy.md")
         .status(101)
         .query("EIO: text, transport: text")

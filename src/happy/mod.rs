@@ -5,6 +5,7 @@
 //! routes are open to the door and check tokens of their own. Never: lets a key in that the
 //! registration mode does not, or tells one account of another.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::clock::Clock;
@@ -18,11 +19,13 @@ mod access_keys;
 mod account;
 mod answer;
 mod artifacts;
+mod attachments;
 mod auth;
 mod call;
 mod db;
 pub mod docs;
 mod feed;
+mod files;
 mod friends;
 mod id;
 mod kv;
@@ -47,6 +50,8 @@ pub use registration::Registration;
 pub use updates::Recipients;
 pub use vendors::Seal;
 
+use attachments::Uploads;
+use files::Files;
 use presence::Presence;
 use push::{Push, PushWay, Receipts};
 use registration::Invites;
@@ -65,6 +70,7 @@ pub struct HappyParts {
     pub registration: Registration,
     /// Accounts may make so many calls only; the owner of the box can turn that off.
     pub is_limited: bool,
+    pub data_dir: PathBuf,
     /// Tokens are signed with it: the same over restarts, and nobody else's.
     pub token_seed: [u8; 32],
     pub push: PushWay,
@@ -85,6 +91,8 @@ struct Room {
     tokens: Tokens,
     hub: Hub,
     presence: Presence,
+    files: Files,
+    uploads: Uploads,
     watchers: Watchers,
     workers: Workers,
     seal: Rc<dyn Seal>,
@@ -111,6 +119,8 @@ impl Happy {
             invites: Invites::default(),
             hub: Hub::default(),
             presence: Presence::default(),
+            files: Files::new(&parts.data_dir),
+            uploads: Uploads::default(),
             watchers: Watchers::default(),
             workers: Workers::default(),
             seal: parts.seal,
@@ -127,6 +137,7 @@ impl Happy {
         sockets::serve(&happy, &parts.metrics);
         happy.watch_silence();
         happy.watch_receipts();
+        happy.tidy_files();
         happy
     }
 
@@ -143,6 +154,7 @@ impl Happy {
         machines::routes(router, self);
         access_keys::routes(router, self);
         artifacts::routes(router, self);
+        attachments::routes(router, self);
         sockets::routes(router, self);
         account::routes(router, self);
         usage::routes(router, self);

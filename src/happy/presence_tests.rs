@@ -68,6 +68,7 @@ impl House {
             metrics: metrics.clone(),
             registration: Registration::Open,
             is_limited: true,
+            data_dir: folder.path().into(),
             token_seed: [7; 32],
             push: PushWay::Off,
             outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),

@@ -3,7 +3,7 @@
 //! Anybody may ask whether the box is healthy; how it is in detail is for its own people.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, MonoMillis};
-use crate::ops::Process;
+use crate::ops::{Process, disk};
 use crate::server::{Access, Method, Request, Response, Role, Router, StatusCode};
 use crate::store::{Store, StoreHealth};
 
@@ -92,7 +92,7 @@ impl Figures {
         let kernel = Kernel {
             process: Process::memory(),
             database_bytes: database.map(|meta| meta.len()).ok(),
-            disk_free: disk_free(&parts.data_dir),
+            disk_free: disk::free(&parts.data_dir),
             temperature: temperature(),
         };
         self.0.set(Some((now, kernel)));
@@ -139,18 +139,6 @@ fn answer(
         details,
     };
     Response::json(status, &health)
-}
-
-/// Bytes that this user may still write; `None` when the system does not say.
-fn disk_free(folder: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-    let mut room = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: a terminated string, and a place that the call fills when it answers 0.
-    let room = unsafe {
-        (libc::statvfs(path.as_ptr(), room.as_mut_ptr()) == 0).then(|| room.assume_init())?
-    };
-    Some(room.f_bavail as u64 * room.f_frsize as u64)
 }
 
 /// Of the processor, in degrees Celsius; `None` where the board does not tell.

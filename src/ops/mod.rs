@@ -1,6 +1,7 @@
 //! How the box is: metrics, health, logs, warnings, the watchdog. It knows no room; rooms
 //! register what they have to tell.
 
+pub mod disk;
 pub mod health;
 pub mod listener;
 pub mod log;

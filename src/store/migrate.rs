@@ -69,6 +69,10 @@ pub const STEPS: &[Step] = &[
         name: "0013_happy_people",
         sql: include_str!("sql/0013_happy_people.sql"),
     },
+    Step {
+        name: "0014_happy_attachments",
+        sql: include_str!("sql/0014_happy_attachments.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::phone::{Phone, call, post, send};
+use crate::phone::{Phone, bytes, call, post, send};
 use crate::support::Running;
 
 pub struct Client<'a> {
@@ -31,6 +31,11 @@ impl<'a> Client<'a> {
             "application/json",
             text.as_bytes(),
         )
+    }
+
+    /// What is no JSON.
+    pub fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
+        bytes(self.running, path, &self.bearer)
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {

@@ -6,6 +6,7 @@ mod support;
 #[path = "../support/expo.rs"]
 mod expo;
 
+mod attachments;
 mod client;
 mod http_rules;
 mod kept;

@@ -91,6 +91,16 @@ pub fn call(running: &Running, method: &str, path: &str, token: Option<&str>) ->
     read(agent().run(request.body(()).expect("a request")))
 }
 
+pub fn bytes(running: &Running, path: &str, token: &str) -> (u16, Vec<u8>) {
+    let request = agent()
+        .get(url(running, path))
+        .header("authorization", token);
+    let mut answer = request.call().expect("an answer");
+    let body = answer.body_mut().with_config().limit(u64::MAX);
+    let body = body.read_to_vec().expect("a body");
+    (answer.status().as_u16(), body)
+}
+
 fn url(running: &Running, path: &str) -> String {
     let address = running.address("http").expect("a plain listener");
     format!("http://{address}{path}")

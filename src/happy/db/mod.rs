@@ -5,6 +5,7 @@ use crate::store::{SqlError, StoreError};
 pub mod access_keys;
 pub mod accounts;
 pub mod artifacts;
+pub mod attachments;
 pub mod feed;
 pub mod kv;
 pub mod machines;

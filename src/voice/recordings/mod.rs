@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::limits::{
     DISK_FREE_BYTES_MIN, RECORDING_ABANDONED_MAX, RECORDING_SWEEP, RECORDING_SWEEP_ROWS,
 };
+use crate::ops::disk;
 use crate::store::{Connection, Store, StoreError};
 
 mod adopt;
@@ -133,7 +134,7 @@ impl Recordings {
                 waiting / (1024 * 1024)
             )));
         }
-        let free = disk_free(&self.0.folder);
+        let free = disk::free(&self.0.folder);
         if free.is_some_and(|free| free < DISK_FREE_BYTES_MIN) {
             return Err(VoiceError::Full(format!(
                 "the card has less than {} MB left: nothing was recorded; make room",
@@ -353,7 +354,7 @@ impl Recordings {
             .await;
         adopted?;
         let before = UnixMillis(now.0 - self.0.kept.get().as_millis() as i64);
-        let cramped = disk_free(&self.0.folder).is_some_and(|free| free < DISK_FREE_BYTES_MIN);
+        let cramped = disk::free(&self.0.folder).is_some_and(|free| free < DISK_FREE_BYTES_MIN);
         let kept_max = if cramped {
             0
         } else {
@@ -506,22 +507,4 @@ fn card_error(error: io::Error) -> VoiceError {
         Some(libc::EROFS) => VoiceError::Store(StoreError::ReadOnly),
         _ => VoiceError::Store(StoreError::Io(error.to_string())),
     }
-}
-
-/// Bytes that this user may still write; `None` when the system does not say.
-fn disk_free(folder: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    // The folder itself may not be there yet.
-    let folder = if folder.exists() {
-        folder
-    } else {
-        folder.parent()?
-    };
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-    let mut room = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: a terminated string, and a place that the call fills when it answers 0.
-    let room = unsafe {
-        (libc::statvfs(path.as_ptr(), room.as_mut_ptr()) == 0).then(|| room.assume_init())?
-    };
-    Some(room.f_bavail as u64 * room.f_frsize as u64)
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::disk_free;
 use super::late::LoadError;
 use crate::audio::decode::{Sink, SoundFormat, speech_to};
 use crate::audio::{SPEECH_RATE_HZ, wav};
 use crate::limits::{DECODE_STACK_BYTES, DISK_FREE_BYTES_MIN, MEMO_MAX};
+use crate::ops::disk;
 
 /// Between two looks at the room on the card: a megabyte.
 const LOOK_SAMPLES: u64 = 512 * 1024;
@@ -134,7 +134,7 @@ impl Scratch<'_> {
     }
 
     fn check_room(&self) -> io::Result<()> {
-        match disk_free(self.folder) {
+        match disk::free(self.folder) {
             Some(free) if free < DISK_FREE_BYTES_MIN => Err(io::Error::other(format!(
                 "the card has less than {} MB left; make room",
                 DISK_FREE_BYTES_MIN / (1024 * 1024)

@@ -95,6 +95,12 @@ export const deliberate = [
     reason: "an event without a payload is answered; the original never does",
   },
   {
+    names: /^attachments: (upload|download) up the tree$/,
+    at: /^answer\./,
+    is: status(400),
+    reason: "a path that climbs is refused at the door, before any room is asked",
+  },
+  {
     names: /^attachments: without a token the old way$/,
     at: /^answer\./,
     is: status(401, 403, 404),

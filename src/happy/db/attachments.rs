@@ -1,0 +1,65 @@
+//! Attachments that are whole on the card.
+
+use std::collections::BTreeSet;
+
+use super::{WriteError, accounts, sessions};
+use crate::clock::UnixMillis;
+use crate::limits;
+use crate::store::{Connection, StoreError, params};
+
+/// Whether there is such a session; refused when it or the account has no room for the blob.
+pub fn may_come(
+    db: &Connection,
+    account: &str,
+    session: &str,
+    name: &str,
+    bytes: usize,
+) -> Result<bool, WriteError> {
+    if sessions::seq(db, account, session)?.is_none() {
+        return Ok(false);
+    }
+    accounts::want_room(db, account, bytes)?;
+    let others: i64 = db
+        .prepare_cached(
+            "SELECT count(*) FROM happy_attachments WHERE session_id = ?1 AND name <> ?2",
+        )?
+        .query_row([session, name], |row| row.get(0))?;
+    match others < limits::HAPPY_ATTACHMENTS_MAX as i64 {
+        true => Ok(true),
+        false => Err(WriteError::NoRoom),
+    }
+}
+
+/// Notes that the file is there, instead of another of its name. `false`: no such session.
+pub fn put(
+    db: &Connection,
+    account: &str,
+    session: &str,
+    name: &str,
+    bytes: usize,
+    now: UnixMillis,
+) -> Result<bool, WriteError> {
+    if !may_come(db, account, session, name, bytes)? {
+        return Ok(false);
+    }
+    db.prepare_cached(
+        "INSERT INTO happy_attachments (session_id, name, account_id, bytes, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (session_id, name) DO UPDATE SET bytes = ?4",
+    )?
+    .execute(params![session, name, account, bytes as i64, now.0])?;
+    Ok(true)
+}
+
+pub fn is_there(db: &Connection, session: &str, name: &str) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM happy_attachments WHERE session_id = ?1 AND name = ?2")?
+        .exists([session, name])?)
+}
+
+/// All by session and name, for the start.
+pub fn all(db: &Connection) -> Result<BTreeSet<(String, String)>, StoreError> {
+    let mut statement = db.prepare("SELECT session_id, name FROM happy_attachments")?;
+    let rows = statement.query_and_then([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}

@@ -1,0 +1,259 @@
+//! The room's folder of the card: `files/sessions/<session>/attachments/<name>`.
+//!
+//! Names that a client gives are plain, so none leads out of the folder. A file is written under
+//! another name, synced and then renamed; what a crash left without a row goes at the start.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::Happy;
+use super::answer::store_error;
+use super::db::attachments;
+use crate::limits;
+use crate::ops::disk;
+use crate::server::HttpError;
+use crate::server::upload::on_thread;
+use crate::store::StoreError;
+
+const NAME_BYTES_MAX: usize = 128;
+/// Ends what is not whole yet, and no name of a client's.
+const PARTIAL: &str = "~";
+
+pub struct Files {
+    /// Of all sessions.
+    folder: PathBuf,
+    /// Writes under way; each holds a blob in memory and a thread.
+    turns: Semaphore,
+}
+
+/// A file that is or comes.
+pub struct Place {
+    folder: PathBuf,
+    name: String,
+}
+
+/// A name that stays where it is put.
+pub fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !name.is_empty()
+        && name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(is_plain)
+        && !name.starts_with('.')
+        && !name.contains("..")
+}
+
+impl Files {
+    pub fn new(data_dir: &Path) -> Files {
+        Files {
+            folder: data_dir.join("files").join("sessions"),
+            turns: Semaphore::new(limits::HAPPY_UPLOADS_AT_ONCE),
+        }
+    }
+
+    /// Held while a file is written and its row made.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, HttpError> {
+        match tokio::time::timeout(limits::HAPPY_UPLOAD_WAIT, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(HttpError::busy(
+                "The card is busy; try again in a second.",
+                1,
+            )),
+        }
+    }
+
+    /// Of a session that is there and a checked name.
+    pub fn attachment(&self, session: &str, name: &str) -> Place {
+        Place {
+            folder: self.folder.join(session).join("attachments"),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Removes the files of a session that is no more.
+    pub fn forget(&self, session: &str) {
+        if !is_name(session) {
+            return;
+        }
+        let folder = self.folder.join(session);
+        let removed = on_thread("upload", move || match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::warn!("event=happy_files_not_removed error=\"{error}\"");
+            }
+            _ => {}
+        });
+        tokio::task::spawn_local(async move {
+            if removed.await.is_err() {
+                log::warn!("event=happy_files_not_removed error=\"no thread\"");
+            }
+        });
+    }
+}
+
+impl Place {
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// Removes what got no row.
+    pub async fn remove(&self) {
+        let path = self.path();
+        let removed = on_thread("upload", move || fs::remove_file(path)).await;
+        if !matches!(removed, Ok(Ok(()))) {
+            log::warn!("event=happy_files_not_removed error=\"it goes at the next start\"");
+        }
+    }
+
+    /// Returns when a power cut cannot take it any more.
+    pub async fn write(&self, blob: Vec<u8>) -> Result<(), HttpError> {
+        let (folder, path) = (self.folder.clone(), self.path());
+        let written = on_thread("upload", move || write(&folder, &path, &blob)).await?;
+        written.map_err(|error| {
+            log::error!("event=happy_file_not_kept error=\"{error}\"");
+            store_error(StoreError::Full)
+        })
+    }
+}
+
+fn write(folder: &Path, path: &Path, blob: &[u8]) -> io::Result<()> {
+    if disk::free(folder.ancestors().find(|at| at.exists()).unwrap_or(folder))
+        .is_some_and(|free| free < limits::DISK_FREE_BYTES_MIN)
+    {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    make_folder(folder)?;
+    // Two that send the same name at once do not meet in one file.
+    let own = getrandom::u64().unwrap_or_default();
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!("{PARTIAL}{own:016x}"));
+    let partial = PathBuf::from(partial);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&partial)
+        .and_then(|mut file| {
+            file.write_all(blob)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&partial, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Each level that is new is synced in its parent.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().ok_or(io::ErrorKind::NotFound)?;
+    make_folder(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
+
+impl Happy {
+    /// Removes what a crash left: files without a row. Uploads wait meanwhile.
+    pub(super) fn tidy_files(&self) {
+        let room = Rc::downgrade(&self.0);
+        tokio::task::spawn_local(async move {
+            let Some(room) = room.upgrade() else { return };
+            let all = limits::HAPPY_UPLOADS_AT_ONCE as u32;
+            let Ok(_turns) = room.files.turns.acquire_many(all).await else {
+                return;
+            };
+            let Ok(rows) = room.store.query(attachments::all).await else {
+                return;
+            };
+            let folder = room.files.folder.clone();
+            let tidied = on_thread("upload", move || tidy(&folder, &rows)).await;
+            match tidied {
+                Ok(Ok(0)) => {}
+                Ok(Ok(count)) => log::info!("event=happy_files_tidied count={count}"),
+                Ok(Err(error)) => log::warn!("event=happy_files_not_tidied error=\"{error}\""),
+                Err(error) => {
+                    log::warn!("event=happy_files_not_tidied error=\"{}\"", error.message)
+                }
+            }
+        });
+    }
+}
+
+/// How many files went.
+fn tidy(folder: &Path, rows: &BTreeSet<(String, String)>) -> io::Result<usize> {
+    let mut gone = 0;
+    for session in entries(folder)? {
+        let Ok(id) = session.file_name().into_string() else {
+            continue;
+        };
+        let attachments = session.path().join("attachments");
+        for file in entries(&attachments)? {
+            let name = file.file_name().into_string().unwrap_or_default();
+            if !rows.contains(&(id.clone(), name)) {
+                match fs::remove_file(file.path()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => gone += 1,
+                }
+            }
+        }
+        // Only empty folders go.
+        let _ = fs::remove_dir(&attachments);
+        let _ = fs::remove_dir(session.path());
+    }
+    Ok(gone)
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_taken_stays_in_the_folder(name in "[a-z./~\\\\ %-]{0,12}") {
+            let path = Path::new("/d").join(&name);
+            if is_name(&name) {
+                prop_assert_eq!(path.parent(), Some(Path::new("/d")));
+                prop_assert_eq!(path.file_name().and_then(|last| last.to_str()), Some(&*name));
+                prop_assert!(!name.contains(PARTIAL));
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_row_goes_and_what_has_one_stays() {
+        let home = tempfile::tempdir().expect("a folder");
+        let files = Files::new(home.path());
+        for (session, name) in [("s", "kept.enc"), ("s", "lost.enc"), ("t", "lost.enc")] {
+            let place = files.attachment(session, name);
+            write(&place.folder, &place.path(), b"x").expect("written");
+        }
+        let kept = files.attachment("s", "kept.enc").path();
+        fs::write(kept.with_extension("enc~0"), b"half").expect("written");
+        let rows = BTreeSet::from([("s".to_owned(), "kept.enc".to_owned())]);
+        assert_eq!(tidy(&files.folder, &rows).expect("tidied"), 3);
+        assert_eq!(fs::read(&kept).expect("the one"), b"x");
+        assert!(!files.folder.join("t").exists());
+        assert_eq!(tidy(&files.folder, &rows).expect("tidied"), 0);
+    }
+}
