@@ -20,7 +20,7 @@ use crate::audio::{Audio, AudioOptions};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::{Config, Setting};
-use crate::happy;
+use crate::happy::{self, Happy};
 use crate::house::backup::{self, restore};
 use crate::house::docs;
 use crate::house::health::{self, HealthParts, RoomHealth};
@@ -58,6 +58,7 @@ pub struct App {
     pub audio: Audio,
     settings: Settings,
     pub backups: Backups,
+    happy: Option<Happy>,
     health: Health,
     notifier: Notifier,
     ops: Ops,
@@ -178,7 +179,8 @@ impl App {
         );
         let mut papers = voice::docs::DOCS.to_vec();
         let mut shapes = voice::docs::SHAPES.to_vec();
-        if let Some(happy) = happy_room::start(config, &store, &clock, &metrics, outbound)? {
+        let happy = happy_room::start(config, &store, &clock, &metrics, outbound)?;
+        if let Some(happy) = &happy {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);
             papers.extend(happy::people_docs::DOCS);
@@ -223,6 +225,7 @@ impl App {
             audio,
             settings,
             backups,
+            happy,
             health,
             notifier,
             ops,
@@ -251,6 +254,9 @@ impl App {
     pub async fn stop(self) {
         self.notifier.stopping();
         self.health.drain();
+        if let Some(happy) = &self.happy {
+            happy.stop();
+        }
         self.server.shutdown().await;
         if let Err(error) = self.store.close().await {
             log::error!("event=store_not_closed error=\"{error}\"");

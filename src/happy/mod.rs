@@ -141,6 +141,13 @@ impl Happy {
         happy
     }
 
+    /// No poll holds up a box that stops.
+    pub fn stop(&self) {
+        if let Some(io) = self.0.hub.io() {
+            io.end_polling();
+        }
+    }
+
     pub fn routes(&self, router: &mut Router) {
         for prefix in ["/v1/", "/v2/", "/v3/"] {
             router.errors_of(prefix, answer::error_shape);

@@ -187,11 +187,14 @@ impl Io {
         }
     }
 
-    /// Ends every session, so that no poll holds up a box that stops.
-    pub fn close(&self) {
-        let sessions = self.endpoint.sessions.borrow().clone();
-        for session in sessions.iter().filter_map(Weak::upgrade) {
-            session.end(DisconnectReason::TransportClose, session::Farewell::Orderly);
+    /// Ends the sessions that poll, so that no poll holds up a box that stops. Their WebSockets are
+    /// the server's to close.
+    pub fn end_polling(&self) {
+        let sessions: Vec<_> = self.endpoint.polling.borrow().values().cloned().collect();
+        for session in sessions {
+            if matches!(session.transport(), session::Transport::Polling(_)) {
+                session.end(DisconnectReason::TransportClose, session::Farewell::Orderly);
+            }
         }
     }
 }

@@ -183,7 +183,7 @@ fn serve(
             server.start();
             told.send(server.http_address()).expect("the test waits");
             stop.notified().await;
-            io.close();
+            io.end_polling();
             server.shutdown().await;
         });
     });
