@@ -83,10 +83,11 @@ impl Polling {
 
     /// The session has ended; the poll that waits is answered.
     pub(super) fn close(&self, now: MonoMillis, farewell: Farewell) {
+        let is_read_up = self.is_polled.get() && self.queue.borrow().is_empty();
         let word = match (farewell, self.is_polled.get()) {
             (Farewell::Asked, true) => Some(NOOP),
+            (Farewell::Orderly, _) if !is_read_up => Some(LATE_CLOSE),
             (_, true) => Some(CLOSE),
-            (Farewell::Orderly, false) => Some(LATE_CLOSE),
             (_, false) => None,
         };
         self.last_word.set(word);
@@ -119,8 +120,13 @@ impl Polling {
                 });
             }
         }
-        match self.last_word.take() {
-            Some(word) => parts.push(word.to_owned()),
+        match self.last_word.get() {
+            // Clients look at a close before the packets beside it.
+            Some(LATE_CLOSE) if !parts.is_empty() => {}
+            Some(word) => {
+                self.last_word.set(None);
+                parts.push(word.to_owned());
+            }
             // The client is about to leave and waits for its poll to end.
             None if parts.is_empty() && self.is_probed.get() => parts.push(NOOP.to_owned()),
             None => {}
@@ -214,7 +220,8 @@ impl Drop for Polled {
     fn drop(&mut self) {
         self.polling.is_polled.set(false);
         self.polling.waker.take();
-        if self.polling.closed.get().is_some() {
+        let polling = &self.polling;
+        if polling.closed.get().is_some() && polling.last_word.get().is_none() {
             self.session.forget();
         }
         let is_polling = matches!(self.session.transport(), Transport::Polling(_));

@@ -132,7 +132,7 @@ pub fn server(options: IoOptions) -> (SocketAddr, Receiver<DisconnectReason>) {
         let handle = Rc::new(OnceCell::new());
         let hall = Rc::new(Hall {
             io: handle.clone(),
-            ends,
+            ends: ends.clone(),
             stop,
             kept: Rc::default(),
         });
@@ -162,8 +162,9 @@ pub fn suite_server_of(options: IoOptions) -> SocketAddr {
     })
 }
 
+/// A box that was told to stop starts again at its address.
 fn serve(
-    build: impl FnOnce(Clock, &Registry, Rc<tokio::sync::Notify>) -> Io + Send + 'static,
+    build: impl Fn(Clock, &Registry, Rc<tokio::sync::Notify>) -> Io + Send + 'static,
 ) -> SocketAddr {
     let (told, hear) = mpsc::channel();
     std::thread::spawn(move || {
@@ -172,22 +173,30 @@ fn serve(
             .build()
             .expect("a runtime");
         tokio::task::LocalSet::new().block_on(&runtime, async move {
-            let (clock, metrics) = (Clock::system(), Registry::default());
-            let stop = Rc::new(tokio::sync::Notify::new());
-            let io = build(clock.clone(), &metrics, stop.clone());
-            let mut router = Router::default();
-            io.routes(&mut router, PATH);
-            let mut options = ServerOptions::new(clock, metrics);
-            options.http = Some(([127, 0, 0, 1], 0).into());
-            let server = Server::bind(options, router, Rc::new(Anybody)).expect("a free port");
-            server.start();
-            told.send(server.http_address()).expect("the test waits");
-            stop.notified().await;
-            io.end_polling();
-            server.shutdown().await;
+            let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
+            loop {
+                let (clock, metrics) = (Clock::system(), Registry::default());
+                let stop = Rc::new(tokio::sync::Notify::new());
+                let io = build(clock.clone(), &metrics, stop.clone());
+                let mut router = Router::default();
+                io.routes(&mut router, PATH);
+                let mut options = ServerOptions::new(clock, metrics);
+                options.http = Some(address);
+                let Ok(server) = Server::bind(options, router, Rc::new(Anybody)) else {
+                    // Somebody's connection has the port for a moment.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                server.start();
+                address = server.http_address().expect("a plain listener");
+                let _ = told.send(address);
+                stop.notified().await;
+                io.end_polling();
+                server.shutdown().await;
+            }
         });
     });
-    hear.recv().expect("a server").expect("a plain listener")
+    hear.recv().expect("a server")
 }
 
 /// Tells what a client showed, and says everything back.

@@ -5,7 +5,21 @@ use magpie::socketio::IoOptions;
 use crate::hall::server;
 
 #[test]
-fn the_client_from_npm_connects_talks_and_comes_back() {
+fn the_client_from_npm_talks_by_polling_and_comes_back() {
+    talk("polling");
+}
+
+#[test]
+fn the_client_from_npm_talks_by_websocket_and_comes_back() {
+    talk("websocket");
+}
+
+#[test]
+fn the_client_from_npm_moves_from_polling_to_websocket_and_comes_back() {
+    talk("upgrade");
+}
+
+fn talk(mode: &str) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/socketio/npm");
     if std::env::var_os("MAGPIE_SKIP_PAGES").is_some() {
         return;
@@ -19,7 +33,7 @@ fn the_client_from_npm_connects_talks_and_comes_back() {
     let (address, _ends) = server(IoOptions::default());
     let ran = std::process::Command::new("node")
         .current_dir(folder)
-        .args(["client.mjs", &address.port().to_string()])
+        .args(["client.mjs", &address.port().to_string(), mode])
         .output()
         .expect("node is installed");
     assert!(
