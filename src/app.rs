@@ -179,7 +179,7 @@ impl App {
         );
         let mut papers = voice::docs::DOCS.to_vec();
         let mut shapes = voice::docs::SHAPES.to_vec();
-        let happy = happy_room::start(config, &store, &clock, &metrics, outbound)?;
+        let happy = happy_room::start(config, &store, &clock, &metrics, outbound, &voice.device)?;
         if let Some(happy) = &happy {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);

@@ -579,6 +579,8 @@ pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
 pub const HAPPY_PUSH_WAIT: Duration = Duration::from_secs(8);
 /// Of one account.
 pub const HAPPY_PUSHES_PER_MINUTE: u32 = 60;
+/// The box says no sooner again that Claude waits.
+pub const HAPPY_ALOUD_AGAIN: Duration = Duration::from_secs(20);
 pub const HAPPY_PUSH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Receipts that wait to be asked for, and of how many one call asks.
 pub const HAPPY_RECEIPTS_MAX: usize = 2_000;

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use super::{StartError, folder_error};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::happy::push::{PushWay, Topic, expo};
+use crate::happy::push::{Aloud, Kind, PushWay, Topic, expo};
 use crate::happy::{Happy, HappyParts, Registration, Seal};
 use crate::house::settings;
 use crate::ops::Registry;
 use crate::outbound::Outbound;
 use crate::store::Store;
+use crate::voice::device::{Device, WeakDevice};
 
 /// The Happy sync room, where the owner wants it.
 pub fn start(
@@ -19,6 +20,7 @@ pub fn start(
     clock: &Clock,
     metrics: &Registry,
     outbound: Outbound,
+    device: &Device,
 ) -> Result<Option<Happy>, StartError> {
     let registration = match config.word("HAPPY_REGISTRATION") {
         "open" => Registration::Open,
@@ -37,6 +39,7 @@ pub fn start(
         data_dir: data_dir.clone(),
         is_limited: config.number("RATE_LIMIT") > 0,
         push: push_way(config)?,
+        aloud: aloud(config, device),
         outbound,
         token_seed: settings::derived_key(&data_dir, "happy tokens")
             .map_err(|error| folder_error(&data_dir, error))?,
@@ -58,6 +61,47 @@ fn push_way(config: &Config) -> Result<PushWay, StartError> {
         "ntfy" => PushWay::Ntfy(url.and_then(Topic::parse).ok_or_else(missing)?),
         _ => PushWay::Off,
     })
+}
+
+fn aloud(config: &Config, device: &Device) -> Option<Rc<dyn Aloud>> {
+    let words = match config.word("HAPPY_ALOUD") {
+        "en" => Words {
+            permission: "Claude asks for a permission.",
+            question: "Claude has a question.",
+        },
+        "zh" => Words {
+            permission: "Claude 在等你的许可。",
+            question: "Claude 有一个问题。",
+        },
+        _ => return None,
+    };
+    let device = device.downgrade();
+    Some(Rc::new(Speaker { device, words }))
+}
+
+/// Says it with the box's voice when nobody has the word.
+struct Speaker {
+    device: WeakDevice,
+    words: Words,
+}
+
+struct Words {
+    permission: &'static str,
+    question: &'static str,
+}
+
+impl Aloud for Speaker {
+    fn tell(&self, kind: Kind) {
+        let text = match kind {
+            Kind::Permission => self.words.permission,
+            Kind::Question => self.words.question,
+            Kind::Done => return,
+        };
+        if let Some(device) = self.device.upgrade() {
+            let said = device.announce(text).is_some();
+            log::info!("event=happy_aloud said={said}");
+        }
+    }
 }
 
 impl Seal for settings::BoxKey {

@@ -5,6 +5,7 @@
 //! routes are open to the door and check tokens of their own. Never: lets a key in that the
 //! registration mode does not, or tells one account of another.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -53,7 +54,7 @@ pub use vendors::Seal;
 use attachments::Uploads;
 use files::Files;
 use presence::Presence;
-use push::{Push, PushWay, Receipts};
+use push::{Aloud, Push, PushWay, Receipts};
 use registration::Invites;
 use sockets::{Watchers, Workers};
 use token::Tokens;
@@ -74,6 +75,8 @@ pub struct HappyParts {
     /// Tokens are signed with it: the same over restarts, and nobody else's.
     pub token_seed: [u8; 32],
     pub push: PushWay,
+    /// The box's voice, where it is to say that Claude waits.
+    pub aloud: Option<Rc<dyn Aloud>>,
     pub outbound: Outbound,
     /// For what is kept for accounts in plain text.
     pub seal: Rc<dyn Seal>,
@@ -127,6 +130,8 @@ impl Happy {
             push: Push {
                 way: parts.push,
                 outbound: parts.outbound,
+                aloud: parts.aloud,
+                spoke: Cell::default(),
                 often: RateLimiter::new(parts.clock.clone(), limits::HAPPY_PUSHES_PER_MINUTE),
                 receipts: Receipts::default(),
             },

@@ -71,6 +71,7 @@ impl House {
             data_dir: folder.path().into(),
             token_seed: [7; 32],
             push: PushWay::Off,
+            aloud: None,
             outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
             seal: Rc::new(NoSeal),
         });

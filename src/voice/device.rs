@@ -157,7 +157,16 @@ impl Device {
         self.recite(Rc::new(Sentences::of(text)))
     }
 
-    /// The same with words that may still be written.
+    /// Says `text` where there is a voice and nobody has the word.
+    pub fn announce(&self, text: &str) -> Option<Turn> {
+        let is_free = matches!(self.state().phase, Phase::Idle | Phase::Error { .. });
+        if !is_free || !self.can_speak() {
+            return None;
+        }
+        self.say(text).ok()
+    }
+
+    /// As [`Device::say`], with words that may still be written.
     pub fn recite(&self, sentences: Rc<Sentences>) -> Result<Turn, VoiceError> {
         let turn = self.session.state().next_turn();
         self.session.ask(Ask::Say(sentences))?;

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::device::{Device, WeakDevice};
+use super::device::WeakDevice;
 use super::rules::Language;
 use super::timers::{Bell, Timer, TimerState, Timers, said};
 use super::turn::{Phase, Turn};
@@ -69,7 +69,8 @@ impl Bell for BoxBell {
                 let _ = tokio::time::timeout(crate::limits::RING_ROUND, sounded).await;
             }
             if is_missed || rings.is_ringing() {
-                speaks.set(announce(&device, &text));
+                // The ring may have been stopped meanwhile.
+                speaks.set(device.announce(&text));
             }
         });
     }
@@ -91,14 +92,4 @@ impl Bell for BoxBell {
             }
         }
     }
-}
-
-/// Speaks the words when nobody else has the word, and the ring was not stopped meanwhile.
-fn announce(device: &Device, text: &str) -> Option<Turn> {
-    let state = device.state();
-    let is_free = matches!(state.phase, Phase::Idle | Phase::Error { .. });
-    if !is_free || !device.can_speak() {
-        return None;
-    }
-    device.say(text).ok()
 }

@@ -3,9 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/alsa.rs"]
+mod alsa;
+
 #[path = "../support/expo.rs"]
 mod expo;
 
+mod aloud;
 mod attachments;
 mod client;
 mod http_rules;

@@ -1,6 +1,8 @@
 //! Phones that want to be told when no app is open, and what they would be told.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +12,7 @@ use super::answer::{Answer, internal, ok, refusal, store_error};
 use super::db::push_tokens::{self, PushToken};
 use super::db::usage;
 use super::{Happy, Recipients, call, id};
+use crate::clock::MonoMillis;
 use crate::limits;
 use crate::outbound::{CallLimits, CallRequest, Outbound};
 use crate::server::{
@@ -95,9 +98,9 @@ struct Event {
     data: Option<Map<String, Value>>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+pub enum Kind {
     Done,
     Permission,
     Question,
@@ -178,10 +181,19 @@ async fn event(happy: Happy, mut request: Request) -> Answer {
     happy.ephemeral(&account, told, to);
     let outcome = match happy.is_watched(&account) {
         true => Outcome::Suppressed("active-ui-client"),
-        false => happy.push(&account, &note, phones).await,
+        false => {
+            happy.tell_aloud(note.kind);
+            happy.push(&account, &note, phones).await
+        }
     };
     log::info!("event=happy_push kind={} {outcome}", note.kind.word());
     ok(outcome.told())
+}
+
+/// The box's own voice. It is given what is asked for and never the words of a terminal: they may
+/// be anybody's, and are not for the whole room.
+pub trait Aloud {
+    fn tell(&self, kind: Kind);
 }
 
 /// How phones are reached when no app is looked at: `HAPPY_PUSH`.
@@ -195,6 +207,10 @@ pub enum PushWay {
 pub struct Push {
     pub way: PushWay,
     pub outbound: Outbound,
+    /// Where the owner wants to hear it.
+    pub aloud: Option<Rc<dyn Aloud>>,
+    /// When the box spoke last.
+    pub spoke: Cell<Option<MonoMillis>>,
     /// Pushes of each account.
     pub often: RateLimiter,
     pub receipts: Receipts,
@@ -263,6 +279,20 @@ impl fmt::Display for Outcome {
 }
 
 impl Happy {
+    /// Says that Claude waits for somebody, now and then: one turn may ask many times.
+    fn tell_aloud(&self, kind: Kind) {
+        let push = &self.0.push;
+        let Some(aloud) = push.aloud.as_ref().filter(|_| kind != Kind::Done) else {
+            return;
+        };
+        let now = self.0.clock.mono();
+        let is_fresh = |spoke| now.since(spoke) < limits::HAPPY_ALOUD_AGAIN;
+        if !push.spoke.get().is_some_and(is_fresh) {
+            push.spoke.set(Some(now));
+            aloud.tell(kind);
+        }
+    }
+
     async fn push(&self, account: &str, note: &Note, phones: Vec<PushToken>) -> Outcome {
         let push = &self.0.push;
         let has_phones = !phones.is_empty() || matches!(push.way, PushWay::Ntfy(_));

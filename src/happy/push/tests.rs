@@ -62,6 +62,7 @@ fn a_phone_that_a_push_did_not_reach_is_forgotten_by_its_receipt() {
             data_dir: folder.path().into(),
             token_seed: [7; 32],
             push: PushWay::Expo { url },
+            aloud: None,
             outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
             seal: Rc::new(Unsealed),
         });
