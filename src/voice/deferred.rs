@@ -54,7 +54,7 @@ pub(super) async fn tell(context: Context, open: Rc<Open>) -> Event {
 
 /// A turn that ends before its time. Half a recording that somebody waved away goes, and what is
 /// whole of it stays for its days unanswered, as does one whose answer has begun; what a limit or a
-/// lost client cut off is queued.
+/// lost client cut off is queued, and so is a note, which nobody waves away.
 pub(super) fn cancelled(open: &Open, is_deliberate: bool) {
     let is_memo = open.manner.mode == Mode::Note;
     if let Some(recording) = open.recording.borrow_mut().take()
@@ -64,7 +64,7 @@ pub(super) fn cancelled(open: &Open, is_deliberate: bool) {
         recording.discard();
     }
     if let Some(held) = open.held.borrow_mut().take()
-        && (is_deliberate || open.marks.get().first_text.is_some())
+        && (is_deliberate && !is_memo || open.marks.get().first_text.is_some())
     {
         held.next(Next::Rest(open.text.borrow().clone()));
     }

@@ -25,6 +25,8 @@ use crate::clock::UnixMillis;
 use crate::outbound::OutboundOptions;
 use crate::store::{Durability, StoreOptions};
 
+mod unanswered_tests;
+
 const RUNS: u64 = 40;
 /// No further run begins after it, on a machine that is busy with other things.
 const RUNS_TIME: Duration = Duration::from_secs(5);
@@ -407,6 +409,34 @@ impl World {
         }
     }
 
+    /// Recordings that wait without a job, and sound without a row.
+    fn unattended(&self) -> Vec<String> {
+        let rows = self.store.read(db::recordings::unattended);
+        let mut all = rows.expect("the store reads");
+        let files = std::fs::read_dir(self._data.path().join("recordings"));
+        for file in files.into_iter().flatten().flatten() {
+            let name = file.file_name().into_string().expect("a name of ours");
+            let (id, _) = name.split_once('.').expect("a name of ours");
+            if self.room.recordings.get(id).expect("reads").is_none() {
+                all.push(name);
+            }
+        }
+        all
+    }
+
+    /// Gives the threads that write their time; virtual time stands still.
+    async fn settled(&self, holds: impl Fn(&World) -> bool) {
+        for _ in 0..6_000 {
+            if holds(self) {
+                return;
+            }
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     async fn pass(&self, time: Duration) {
         let mut left = time;
         while !left.is_zero() {
@@ -529,6 +559,9 @@ fn cancelling_races_every_stage_and_a_turn_still_ends_once() {
             let cancelled = one_run(&world, first.wrapping_add(run * 7_919)).await;
             counted.set(counted.get() + cancelled as u64);
         }
+        world.settled(|world| world.unattended().is_empty()).await;
+        let unattended = world.unattended();
+        assert!(unattended.is_empty(), "wait for nobody: {unattended:?}");
         let World {
             store, voice, room, ..
         } = world;

@@ -104,6 +104,17 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<Recorded>, VoiceError> 
     Ok(found)
 }
 
+/// Those that wait for nobody.
+#[cfg(test)]
+pub fn unattended(connection: &Connection) -> Result<Vec<String>, VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM recordings WHERE state IN ('recording', 'waiting')
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE recording_id = recordings.id)",
+    )?;
+    let ids = statement.query_map([], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
 /// Files that rows know of.
 pub fn known_file(connection: &Connection, id: &str) -> Result<Option<Option<String>>, VoiceError> {
     Ok(connection
