@@ -90,6 +90,7 @@ pub enum StartError {
     Store(OpenError),
     Identity(StoreError),
     Settings(StoreError),
+    Happy(StoreError),
     Restore(io::Error),
     Setting {
         name: &'static str,
@@ -179,7 +180,8 @@ impl App {
         );
         let mut papers = voice::docs::DOCS.to_vec();
         let mut shapes = voice::docs::SHAPES.to_vec();
-        let happy = happy_room::start(config, &store, &clock, &metrics, outbound, &voice.device)?;
+        let happy =
+            happy_room::start(config, &store, &clock, &metrics, outbound, &voice.device).await?;
         if let Some(happy) = &happy {
             happy.routes(&mut router);
             papers.extend(happy::docs::DOCS);

@@ -574,6 +574,12 @@ pub const HAPPY_USAGE_REPORT_BYTES_MAX: usize = 16 * 1024;
 pub const HAPPY_FEED_POSTS_MAX: usize = 1_000;
 /// No second post about the same person within it.
 pub const HAPPY_NOTIFY_AGAIN: Duration = Duration::from_secs(86_400);
+/// Tokens of one account that hold; the one not shown for longest goes.
+pub const HAPPY_DEVICES_MAX: usize = 500;
+/// What a device calls itself.
+pub const HAPPY_AGENT_CHARS_MAX: usize = 120;
+/// That a device was heard of is written so seldom.
+pub const HAPPY_SEEN_AGAIN: Duration = Duration::from_secs(600);
 pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
 /// The terminal waits 15 seconds for what became of a push.
 pub const HAPPY_PUSH_WAIT: Duration = Duration::from_secs(8);

@@ -21,6 +21,7 @@ const VIEWS = {
   box: { title: "nav_box", parent: "more" },
   settings: { title: "nav_settings", parent: "more" },
   devices: { title: "nav_devices", parent: "settings" },
+  happy: { title: "nav_happy", parent: "settings" },
 };
 
 /** What the page knows of this device and the box. @type {{role: string, claimed: boolean, https_port: number | null, name: string, device_id?: string | null}} */
@@ -97,7 +98,7 @@ async function route() {
   for (const dialog of document.querySelectorAll("body > dialog[open]")) /** @type {HTMLDialogElement} */ (dialog).close();
   for (const link of document.querySelectorAll("#nav a")) {
     const target = link.getAttribute("href")?.slice(2);
-    const isHere = target === known || (target === "more" && (view.parent === "more" || known === "devices")) || (target === "settings" && known === "devices");
+    const isHere = target === known || (target === "more" && (view.parent === "more" || view.parent === "settings")) || (target === "settings" && view.parent === "settings");
     if (isHere && !link.classList.contains("brand")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -41,6 +41,25 @@ export function icon(name) {
 }
 
 /**
+ * A QR code.
+ * @param {string[]} rows of `0` and `1`
+ * @param {string} label
+ */
+export function qr(rows, label) {
+  const path = rows.map((row, y) => [...row].map((cell, x) => (cell === "1" ? `M${x} ${y}h1v1h-1z` : "")).join("")).join("");
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "qr");
+  svg.setAttribute("viewBox", `0 0 ${rows.length} ${rows.length}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", label);
+  svg.setAttribute("shape-rendering", "crispEdges");
+  const modules = document.createElementNS(SVG, "path");
+  modules.setAttribute("d", path);
+  svg.append(modules);
+  return svg;
+}
+
+/**
  * A button that is a picture with a name.
  * @param {string} name
  * @param {string} label

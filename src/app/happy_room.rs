@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::voice::device::{Device, WeakDevice};
 
 /// The Happy sync room, where the owner wants it.
-pub fn start(
+pub async fn start(
     config: &Config,
     store: &Store,
     clock: &Clock,
@@ -30,7 +30,7 @@ pub fn start(
     };
     let data_dir = config.data_dir();
     let key = settings::BoxKey::of(&data_dir).map_err(|error| folder_error(&data_dir, error))?;
-    Ok(Some(Happy::start(HappyParts {
+    let parts = HappyParts {
         seal: Rc::new(key),
         store: store.clone(),
         clock: clock.clone(),
@@ -41,9 +41,9 @@ pub fn start(
         push: push_way(config)?,
         aloud: aloud(config, device),
         outbound,
-        token_seed: settings::derived_key(&data_dir, "happy tokens")
-            .map_err(|error| folder_error(&data_dir, error))?,
-    })))
+    };
+    let happy = Happy::start(parts).await.map_err(StartError::Happy)?;
+    Ok(Some(happy))
 }
 
 fn push_way(config: &Config) -> Result<PushWay, StartError> {

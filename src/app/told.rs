@@ -24,6 +24,12 @@ impl fmt::Display for StartError {
             StartError::Settings(error) => {
                 write!(f, "the stored settings could not be read: {error}")
             }
+            StartError::Happy(error) => {
+                write!(
+                    f,
+                    "the key that signs Happy's tokens could not be read or stored: {error}"
+                )
+            }
             StartError::Restore(error) => write!(
                 f,
                 "a restore was begun and cannot be finished: {error}; what was there is in a folder before-restore-… of the data folder"

@@ -18,6 +18,7 @@ mod backup;
 mod chat;
 mod client;
 mod doctor;
+mod happy;
 mod memories;
 mod papers;
 mod record;
@@ -76,6 +77,7 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         Some(("restore", matches)) => backup::take_back(&config, matches),
         Some(("rollback", _)) => backup::roll_back(&config),
         Some(("token", matches)) => token::run(&config, matches),
+        Some(("happy", matches)) => happy::run(&config, matches),
         Some(("doctor", matches)) => doctor::run(&config, matches),
         Some(("pair", matches)) => upkeep::pair(&config, matches),
         Some(("config", matches)) => settings::run(&config, matches),
@@ -124,6 +126,7 @@ pub fn definition() -> Command {
         .subcommands(archive::definitions())
         .subcommands(backup::definitions())
         .subcommand(token::definition())
+        .subcommand(happy::definition())
         .subcommand(doctor::definition())
         .subcommand(upkeep::pair_definition())
         .subcommand(settings::definition())

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Happy;
-use super::db::{WriteError, accounts};
+use super::db::WriteError;
 use crate::server::{
     Asked, HeaderValue, HttpError, RateKey, Request, RequestHead, Response, StatusCode, header,
 };
@@ -147,22 +147,15 @@ impl Happy {
         let Some(token) = token.filter(|token| !token.is_empty()) else {
             return refuse("Missing authorization header");
         };
-        let Some(claims) = self.0.tokens.verify(token) else {
+        let Some(known) = self.known(token).map_err(store_error)? else {
             // It cost a signature.
             self.0.strangers.take(RateKey::of(None, head.client))?;
             return refuse("Invalid token");
         };
-        let is_known = self
-            .0
-            .store
-            .read(|db| accounts::is_known(db, &claims.sub))
-            .map_err(store_error)?;
-        if !is_known {
-            return refuse("Invalid token");
-        }
-        let key = RateKey::Device(claims.sub.as_str().into());
+        let key = RateKey::Device(known.account.as_str().into());
         self.0.members.take(key)?;
-        Ok(claims.sub)
+        self.note_heard(&known.device, Some(head));
+        Ok(known.account)
     }
 
     /// As [`Happy::account`], with the refusal as an answer.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::answer::{Answer, internal, ok, refused, store_error};
 use super::db::accounts;
+use super::db::devices::Kind;
 use super::registration::Registration;
 use super::token::verify_signature;
 use super::{Happy, call, id};
@@ -51,8 +52,10 @@ async fn sign_in(happy: Happy, mut request: Request) -> Answer {
             }
         },
     };
-    let token = room.tokens.issue(&account, None, room.clock.wall());
-    ok(json!({"success": true, "token": token.ok_or_else(internal)?}))
+    let token = happy
+        .issue(&request.head, &account, Kind::Phone, None)
+        .await?;
+    ok(json!({"success": true, "token": token}))
 }
 
 /// The key, where the signature is its own.

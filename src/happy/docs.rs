@@ -158,6 +158,14 @@ pub const DOCS: &[Doc] = &[
         .query("EIO: text, transport: text, sid: text")
         .errors_as("SocketIoError")
         .examples(&[Try("/v1/updates/?EIO=3&transport=polling").status(400)]),
+    Doc::get("/api/v1/happy", "Accounts and devices of Happy sync")
+        .answers(&[(JSON, "data { registration: text, invites: int, accounts: [HappyAccount] }")])
+        .errors(&["DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/happy")]),
+    Doc::delete("/api/v1/happy/devices/{id}", "Take a Happy device's token back; its sockets end at once")
+        .answers(&[(JSON, "data {}")])
+        .errors(&["NOT_FOUND", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/happy/devices/nothing").status(404)]),
     Doc::post("/api/v1/happy/invites", "Let the next unknown Happy key become an account")
         .details("For HAPPY_REGISTRATION=invite. It is used up by one key, and ends by itself.")
         .status(201)
@@ -169,5 +177,7 @@ pub const DOCS: &[Doc] = &[
 #[rustfmt::skip]
 pub const SHAPES: &[Shape] = &[
     ("SocketIoError", "{ code: int, message: text }"),
+    ("HappyAccount", "{ id: text, username: text|null, created_at: time, sessions: int, machines: int, bytes: int, devices: [HappyDevice] }"),
+    ("HappyDevice", "{ id: text, kind: text # phone, terminal or linked\n agent: text|null, host: text|null # by which it called the box\n created_at: time, last_seen_at: time, connected: bool }"),
     ("HappyError", "{ error: text, message?: text, statusCode?: int }"),
 ];

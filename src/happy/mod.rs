@@ -13,8 +13,8 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::ops::Registry;
 use crate::outbound::Outbound;
-use crate::server::{Access, Method, RateLimiter, Router};
-use crate::store::Store;
+use crate::server::{RateLimiter, Router};
+use crate::store::{Store, StoreError};
 
 mod access_keys;
 mod account;
@@ -24,6 +24,7 @@ mod attachments;
 mod auth;
 mod call;
 mod db;
+mod devices;
 pub mod docs;
 mod feed;
 mod files;
@@ -33,6 +34,7 @@ mod kv;
 mod machines;
 mod messages;
 mod outside;
+mod owner;
 mod pairing;
 pub mod people_docs;
 mod presence;
@@ -52,6 +54,7 @@ pub use updates::Recipients;
 pub use vendors::Seal;
 
 use attachments::Uploads;
+use devices::Heard;
 use files::Files;
 use presence::Presence;
 use push::{Aloud, Push, PushWay, Receipts};
@@ -72,8 +75,6 @@ pub struct HappyParts {
     /// Accounts may make so many calls only; the owner of the box can turn that off.
     pub is_limited: bool,
     pub data_dir: PathBuf,
-    /// Tokens are signed with it: the same over restarts, and nobody else's.
-    pub token_seed: [u8; 32],
     pub push: PushWay,
     /// The box's voice, where it is to say that Claude waits.
     pub aloud: Option<Rc<dyn Aloud>>,
@@ -93,6 +94,7 @@ struct Room {
     invites: Invites,
     tokens: Tokens,
     hub: Hub,
+    heard: Heard,
     presence: Presence,
     files: Files,
     uploads: Uploads,
@@ -107,13 +109,14 @@ struct Room {
 }
 
 impl Happy {
-    pub fn start(parts: HappyParts) -> Happy {
+    pub async fn start(parts: HappyParts) -> Result<Happy, StoreError> {
+        let token_seed = token_seed(&parts.store).await?;
         let calls = match parts.is_limited {
             true => limits::HAPPY_CALLS_PER_MINUTE,
             false => 0,
         };
         let happy = Happy(Rc::new(Room {
-            tokens: Tokens::new(&parts.token_seed),
+            tokens: Tokens::new(&token_seed),
             strangers: RateLimiter::new(
                 parts.clock.clone(),
                 limits::HAPPY_STRANGER_CALLS_PER_MINUTE,
@@ -121,6 +124,7 @@ impl Happy {
             members: RateLimiter::new(parts.clock.clone(), calls),
             invites: Invites::default(),
             hub: Hub::default(),
+            heard: Heard::default(),
             presence: Presence::default(),
             files: Files::new(&parts.data_dir),
             uploads: Uploads::default(),
@@ -143,7 +147,7 @@ impl Happy {
         happy.watch_silence();
         happy.watch_receipts();
         happy.tidy_files();
-        happy
+        Ok(happy)
     }
 
     /// No poll holds up a box that stops.
@@ -176,11 +180,16 @@ impl Happy {
         feed::routes(router, self);
         vendors::routes(router, self);
         outside::routes(router, self);
-        let happy = self.clone();
-        let invite = move |_| {
-            let happy = happy.clone();
-            async move { registration::invite(&happy.0.invites, happy.0.clock.mono()) }
-        };
-        router.route(Method::POST, "/api/v1/happy/invites", Access::Admin, invite);
+        owner::routes(router, self);
     }
+}
+
+/// Made once; whoever copies the database signs the same.
+async fn token_seed(store: &Store) -> Result<[u8; 32], StoreError> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh)
+        .map_err(|error| StoreError::Io(format!("no random numbers: {error}")))?;
+    store
+        .write(move |db| db::devices::key(db, "tokens", fresh))
+        .await
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::answer::{Answer, internal, ok, refused, store_error};
 use super::auth::hex;
+use super::db::devices;
 use super::db::pairings::{self, Kind};
 use super::{Happy, call, id};
 use crate::server::{HttpError, Method, Request, Router, StatusCode};
@@ -71,13 +72,12 @@ async fn ask(happy: Happy, kind: Kind, mut request: Request) -> Answer {
     let Some((response, account)) = pairing.answer else {
         return ok(json!({"state": "requested"}));
     };
-    let session = (kind == Kind::Terminal).then_some(pairing.id.as_str());
-    let token = room.tokens.issue(&account, session, now);
-    ok(json!({
-        "state": "authorized",
-        "token": token.ok_or_else(internal)?,
-        "response": response,
-    }))
+    let (kind, session) = match kind {
+        Kind::Terminal => (devices::Kind::Terminal, Some(pairing.id.as_str())),
+        Kind::Account => (devices::Kind::Linked, None),
+    };
+    let token = happy.issue(&request.head, &account, kind, session).await?;
+    ok(json!({"state": "authorized", "token": token, "response": response}))
 }
 
 /// What the phone looks at before it approves.

@@ -69,12 +69,13 @@ impl House {
             registration: Registration::Open,
             is_limited: true,
             data_dir: folder.path().into(),
-            token_seed: [7; 32],
             push: PushWay::Off,
             aloud: None,
             outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
             seal: Rc::new(NoSeal),
-        });
+        })
+        .await
+        .expect("a key");
         House {
             happy,
             clock,

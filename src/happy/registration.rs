@@ -21,11 +21,28 @@ pub enum Registration {
     Closed,
 }
 
+impl Registration {
+    /// As `HAPPY_REGISTRATION` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Registration::Open => "open",
+            Registration::Invite => "invite",
+            Registration::Closed => "closed",
+        }
+    }
+}
+
 /// Invites that are out; in memory, so a restart withdraws them.
 #[derive(Default)]
 pub struct Invites(RefCell<Vec<MonoMillis>>);
 
 impl Invites {
+    pub fn count(&self, now: MonoMillis) -> usize {
+        let mut made = self.0.borrow_mut();
+        made.retain(|made| now.since(*made) < limits::HAPPY_INVITE_LIFE);
+        made.len()
+    }
+
     /// Uses one up.
     pub fn take(&self, now: MonoMillis) -> bool {
         let mut made = self.0.borrow_mut();

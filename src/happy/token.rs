@@ -9,7 +9,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
-use super::id;
 use crate::clock::UnixMillis;
 use crate::limits;
 
@@ -27,7 +26,8 @@ pub struct Claims {
     iat: i64,
     nbf: i64,
     iss: String,
-    jti: String,
+    /// The device.
+    pub jti: String,
     /// The pairing request by which a terminal came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -38,8 +38,14 @@ impl Tokens {
         Tokens(Ed25519KeyPair::from_seed_unchecked(seed).ok())
     }
 
-    /// `None`: the system gave no random numbers.
-    pub fn issue(&self, account: &str, session: Option<&str>, now: UnixMillis) -> Option<String> {
+    /// For a device, which is a UUID. `None`: the seed was unusable.
+    pub fn issue(
+        &self,
+        account: &str,
+        device: &str,
+        session: Option<&str>,
+        now: UnixMillis,
+    ) -> Option<String> {
         let seconds = now.0.div_euclid(1_000);
         let claims = Claims {
             sub: account.to_owned(),
@@ -48,7 +54,7 @@ impl Tokens {
             // own tokens have to hold then too.
             nbf: 0,
             iss: ISSUER.to_owned(),
-            jti: id::uuid()?,
+            jti: device.to_owned(),
             session: session.map(str::to_owned),
         };
         let payload = serde_json::to_vec(&claims).ok()?;
@@ -93,13 +99,17 @@ mod tests {
     use base64::engine::general_purpose::STANDARD_NO_PAD;
     use proptest::prelude::*;
 
+    use super::super::id;
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_795_205_421_573);
 
     fn issue(tokens: &Tokens, session: Option<&str>) -> String {
         let account = id::new(NOW).expect("random");
-        tokens.issue(&account, session, NOW).expect("random")
+        let device = id::uuid().expect("random");
+        tokens
+            .issue(&account, &device, session, NOW)
+            .expect("a key")
     }
 
     #[test]

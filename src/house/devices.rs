@@ -13,6 +13,9 @@ use crate::server::websocket;
 use crate::server::{HeaderValue, HttpError, Request, Response, Role, StatusCode, header};
 use crate::store::StoreError;
 
+/// A QR code of more is hard to read.
+const URL_BYTES_MAX: usize = 256;
+
 type Answer = Result<Response, HttpError>;
 pub(super) type Handler = Box<dyn Fn(House, Request) -> Pin<Box<dyn Future<Output = Answer>>>>;
 
@@ -148,6 +151,23 @@ pub(super) async fn new_code(house: House, mut request: Request) -> Answer {
         "qr": super::qr::rows(&url).unwrap_or_default(),
     }))
     .map(|answer| answer.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+}
+
+/// Where clients reach the box, and one of it as a QR code: the best, or the `url` asked for.
+pub(super) async fn addresses(house: House, request: Request) -> Answer {
+    let urls = house.origins();
+    let asked = request.query("url");
+    if let Some(url) = &asked {
+        let is_url = url.starts_with("http://") || url.starts_with("https://");
+        if !is_url || url.len() > URL_BYTES_MAX {
+            return Err(HttpError::invalid(format!(
+                "url has to begin with http:// or https:// and to be at most {URL_BYTES_MAX} bytes."
+            )));
+        }
+    }
+    let shown = asked.as_ref().or(urls.first());
+    let qr = shown.and_then(|url| super::qr::rows(url));
+    success(json!({ "urls": urls, "qr": qr.unwrap_or_default() }))
 }
 
 pub(super) async fn revoke(house: House, request: Request) -> Answer {

@@ -66,6 +66,10 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data { code: text, admin: bool, valid_for_s: int, url: text # to be opened on the device; the code is behind the # \n qr: [text] # the url as a QR code, a row each: 0 light, 1 dark\n }")])
         .errors(&["CONFLICT", "UNAVAILABLE"])
         .examples(&[Try("/api/v1/devices/code").with(r#"{"admin":false}"#)]),
+    Doc::get("/api/v1/addresses", "Where clients reach the box")
+        .query("url?: text(..256) # of which the QR code is; the first address otherwise")
+        .answers(&[(JSON, "data { urls: [text], qr: [text] # a row each: 0 light, 1 dark\n }")])
+        .examples(&[Try("/api/v1/addresses"), Try("/api/v1/addresses?url=ftp%3A%2F%2Fx").status(400)]),
     Doc::delete("/api/v1/devices/{id}", "Take a device away; its sockets end at once")
         .answers(&[(JSON, "data {}")])
         .errors(&["NOT_FOUND", "DATABASE_ERROR"])

@@ -100,6 +100,8 @@ impl House {
         add(Method::POST, "/api/v1/devices", admin, token);
         let code = devices::boxed(devices::new_code);
         add(Method::POST, "/api/v1/devices/code", admin, code);
+        let addresses = devices::boxed(devices::addresses);
+        add(Method::GET, "/api/v1/addresses", admin, addresses);
         let revoke = devices::boxed(devices::revoke);
         add(Method::DELETE, "/api/v1/devices/{id}", admin, revoke);
     }
@@ -129,6 +131,17 @@ impl House {
     /// What a phone opens to pair: the code is behind `#`, which no browser sends anywhere.
     pub fn pairing_url(&self, code: &PairingCode) -> String {
         format!("{}/#claim={}", self.origin(), code.code)
+    }
+
+    /// Where the box answers to others in the house, the best first.
+    fn origins(&self) -> Vec<String> {
+        let mut all = vec![self.origin()];
+        let ports = [("http", &self.1.http), ("https", &self.1.https)];
+        for (scheme, port) in ports.map(|(scheme, port)| (scheme, port.get())) {
+            let name = port.map(|port| format!("{scheme}://{}.local:{port}", self.0.label));
+            all.extend(name.filter(|url| !all.contains(url)));
+        }
+        all
     }
 
     /// The best address that a phone in the house can reach.

@@ -36,7 +36,7 @@ const FILES: &[PageFile] = files![
     "player.js" "prefs.js" "talk.js" "unsent.js" "words.js" "trust.js" "icons.svg" "icon.svg"
     "icon-192.png" "icon-512.png" "icon-maskable-512.png" "manifest.webmanifest"
     "el/magpie-box.js" "el/magpie-conversation.js" "el/magpie-conversations.js"
-    "el/magpie-devices.js" "el/magpie-memories.js" "el/magpie-memory.js" "el/magpie-more.js"
+    "el/magpie-devices.js" "el/magpie-happy.js" "el/magpie-memories.js" "el/magpie-memory.js" "el/magpie-more.js"
     "el/magpie-pair.js" "el/magpie-queue.js" "el/magpie-ringing.js" "el/magpie-settings.js"
     "el/magpie-talk.js" "el/magpie-timers.js" "i18n/en.json" "i18n/zh.json"
     "i18n/help-zh.json"

@@ -73,6 +73,10 @@ pub const STEPS: &[Step] = &[
         name: "0014_happy_attachments",
         sql: include_str!("sql/0014_happy_attachments.sql"),
     },
+    Step {
+        name: "0015_happy_devices",
+        sql: include_str!("sql/0015_happy_devices.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -1,7 +1,7 @@
 // Who may speak with the box: paired devices, and a code for one more.
 
 import { ask, Refusal, sentence } from "../api.js";
-import { blank, confirm, h, icon, iconButton, loading, open, toast } from "../dom.js";
+import { blank, confirm, h, icon, iconButton, loading, open, qr, toast } from "../dom.js";
 import { shortTime, word } from "../words.js";
 
 class Devices extends HTMLElement {
@@ -69,7 +69,7 @@ class Devices extends HTMLElement {
         {},
         h("div.head", {}, h("h2", { id: "code-title" }, word("device_add")), iconButton("close", word("close"), { onclick: () => dialog.close() })),
         h("p", {}, word("device_add_text")),
-        told.qr?.length > 0 && qr(told.qr),
+        told.qr?.length > 0 && qr(told.qr, word("qr")),
         h("p.code", {}, `${told.code.slice(0, 3)} ${told.code.slice(3)}`),
         h("p.small.quiet.middle", {}, told.url.replace(/#.*/, "")),
         left,
@@ -79,21 +79,6 @@ class Devices extends HTMLElement {
     clearInterval(timer);
     this.#load();
   }
-}
-
-/** @param {string[]} rows of `0` and `1` */
-function qr(rows) {
-  const path = rows.map((row, y) => [...row].map((cell, x) => (cell === "1" ? `M${x} ${y}h1v1h-1z` : "")).join("")).join("");
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "qr");
-  svg.setAttribute("viewBox", `0 0 ${rows.length} ${rows.length}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", word("qr"));
-  svg.setAttribute("shape-rendering", "crispEdges");
-  const modules = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  modules.setAttribute("d", path);
-  svg.append(modules);
-  return svg;
 }
 
 customElements.define("magpie-devices", Devices);

@@ -51,6 +51,7 @@ class Settings extends HTMLElement {
         h("label.check", {}, h("input", { type: "checkbox", checked: prefs.sound, onchange: (/** @type {any} */ event) => setPrefs({ sound: event.target.checked }) }), word("pref_sound")),
       ),
       h("a.card", { href: "#/devices" }, h("span.row", {}, icon("phone"), h("span.grow", {}, word("nav_devices")), icon("next"))),
+      h("a.card", { href: "#/happy" }, h("span.row", {}, icon("chat"), h("span.grow", {}, word("nav_happy")), icon("next"))),
     );
   }
 

@@ -5,12 +5,6 @@ use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, OptionalExtension, StoreError, params};
 
-pub fn is_known(db: &Connection, id: &str) -> Result<bool, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM happy_accounts WHERE id = ?1")?
-        .exists([id])?)
-}
-
 /// The number of the next update, to be taken in the transaction of what the update tells.
 pub fn next_seq(db: &Connection, account: &str) -> Result<i64, StoreError> {
     Ok(db

@@ -60,12 +60,13 @@ fn a_phone_that_a_push_did_not_reach_is_forgotten_by_its_receipt() {
             registration: Registration::Closed,
             is_limited: true,
             data_dir: folder.path().into(),
-            token_seed: [7; 32],
             push: PushWay::Expo { url },
             aloud: None,
             outbound: Outbound::new(OutboundOptions::default(), &metrics).expect("a way out"),
             seal: Rc::new(Unsealed),
-        });
+        })
+        .await
+        .expect("a key");
         let now = clock.wall();
         let later = format!("{GONE_LATER}]");
         let tokens = ["ExponentPushToken[stays]", later.as_str()];

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::db::WriteError;
 use super::db::versioned::{self, Field, Swap};
+use super::devices::room_of;
 use super::updates::{Recipients, all_of, machine_of, session_of, users_of};
 use super::{Happy, Room};
 use crate::limits;
@@ -96,8 +97,15 @@ impl Door {
             return Err("Missing authentication token");
         }
         let scope = scope(auth)?;
-        let account = token.as_str().and_then(|token| happy.account_of(token));
-        let account: Rc<str> = account.ok_or("Invalid authentication token")?.into();
+        let known = token.as_str().map(|token| happy.known(token));
+        let known = known.transpose().unwrap_or_else(|error| {
+            log::error!("event=happy_store_failed error=\"{error}\"");
+            None
+        });
+        let known = known.flatten().ok_or("Invalid authentication token")?;
+        let account: Rc<str> = known.account.into();
+        happy.note_heard(&known.device, None);
+        socket.join(room_of(&known.device));
         socket.join(all_of(&account));
         let gauge = match &scope {
             Scope::User { .. } => {
@@ -258,23 +266,6 @@ fn answer(ack: Option<Ack>, value: Value) {
 }
 
 impl Happy {
-    /// The account of a token that holds.
-    pub(super) fn account_of(&self, token: &str) -> Option<String> {
-        let account = self.0.tokens.verify(token)?.sub;
-        let known = self
-            .0
-            .store
-            .read(|db| super::db::accounts::is_known(db, &account));
-        match known {
-            Ok(true) => Some(account),
-            Ok(false) => None,
-            Err(error) => {
-                log::error!("event=happy_store_failed error=\"{error}\"");
-                None
-            }
-        }
-    }
-
     /// Whether a phone of the account is being looked at, so that it needs no push.
     pub fn is_watched(&self, account: &str) -> bool {
         self.0.watchers.any(account)

@@ -21,7 +21,7 @@ pub(super) mod api;
 mod db;
 mod seal;
 
-pub use seal::{BoxKey, KEY_FILE, derived_key};
+pub use seal::{BoxKey, KEY_FILE};
 
 /// Clones share the settings.
 #[derive(Clone)]

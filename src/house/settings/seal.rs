@@ -75,14 +75,6 @@ impl BoxKey {
     }
 }
 
-/// A key of its own for `purpose`, by HMAC-SHA256 of the box's key, which is made if need be.
-pub fn derived_key(data_dir: &Path, purpose: &str) -> io::Result<[u8; KEY_BYTES]> {
-    BoxKey::of(data_dir)?;
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &read(&data_dir.join(KEY_FILE))?);
-    let tag = hmac::sign(&key, purpose.as_bytes());
-    tag.as_ref().try_into().map_err(io::Error::other)
-}
-
 fn read(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path)?;

@@ -1,0 +1,104 @@
+//! `/api/v1/happy`: what the owner of the box sees of the room, and decides.
+
+use serde_json::{Value, json};
+
+use super::answer::store_error;
+use super::db::devices::{self, Device};
+use super::devices::room_of;
+use super::{Happy, registration};
+use crate::limits;
+use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode};
+
+type Answer = Result<Response, HttpError>;
+
+pub fn routes(router: &mut Router, happy: &Happy) {
+    let own = happy.clone();
+    let path = "/api/v1/happy";
+    router.route(Method::GET, path, Access::Admin, move |_| show(own.clone()));
+    let own = happy.clone();
+    let invite = move |_| {
+        let happy = own.clone();
+        async move { registration::invite(&happy.0.invites, happy.0.clock.mono()) }
+    };
+    router.route(Method::POST, "/api/v1/happy/invites", Access::Admin, invite);
+    let own = happy.clone();
+    let path = "/api/v1/happy/devices/{id}";
+    router.route(Method::DELETE, path, Access::Admin, move |request| {
+        take_back(own.clone(), request)
+    });
+}
+
+async fn show(happy: Happy) -> Answer {
+    let room = &happy.0;
+    let found = room.store.query(|db| {
+        let accounts = devices::accounts(db)?;
+        Ok::<_, crate::store::StoreError>((
+            accounts,
+            devices::newest(db, limits::HAPPY_DEVICES_MAX)?,
+        ))
+    });
+    let (accounts, devices) = found.await.map_err(store_error)?;
+    let accounts: Vec<Value> = accounts
+        .into_iter()
+        .map(|account| {
+            let own = devices.iter().filter(|device| device.account == account.id);
+            json!({
+                "id": account.id,
+                "username": account.username,
+                "created_at": account.created_at.rfc3339(),
+                "sessions": account.sessions,
+                "machines": account.machines,
+                "bytes": account.bytes,
+                "devices": own.map(|device| shown(&happy, device)).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let data = json!({
+        "registration": room.registration.name(),
+        "invites": room.invites.count(room.clock.mono()),
+        "accounts": accounts,
+    });
+    success(data)
+}
+
+fn shown(happy: &Happy, device: &Device) -> Value {
+    let heard = happy.0.heard.of(&device.id);
+    let seen_at = heard.as_ref().map_or(device.seen_at, |moment| moment.at);
+    let host = heard.and_then(|moment| moment.host);
+    let sockets = happy
+        .0
+        .hub
+        .io()
+        .map(|io| io.sockets_in(&room_of(&device.id)));
+    json!({
+        "id": device.id,
+        "kind": device.kind,
+        "agent": device.agent,
+        "host": host.as_ref().or(device.host.as_ref()),
+        "created_at": device.created_at.rfc3339(),
+        "last_seen_at": seen_at.rfc3339(),
+        "connected": sockets.is_some_and(|sockets| !sockets.is_empty()),
+    })
+}
+
+async fn take_back(happy: Happy, request: Request) -> Answer {
+    match happy
+        .take_back(request.param("id"))
+        .await
+        .map_err(store_error)?
+    {
+        true => success(json!({})),
+        false => Err(HttpError::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "There is no such device; GET /api/v1/happy lists them.",
+        )),
+    }
+}
+
+fn success(data: Value) -> Answer {
+    Ok(Response::json(
+        StatusCode::OK,
+        &json!({"success": true, "data": data}),
+    ))
+}
