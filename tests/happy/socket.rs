@@ -152,6 +152,11 @@ impl Socket {
         request["params"].clone()
     }
 
+    /// Packets until the server closes.
+    pub fn reads_to_its_end(&mut self) -> usize {
+        std::iter::from_fn(|| self.packet()).count()
+    }
+
     fn keep(&mut self, packet: &str) {
         let event = packet.strip_prefix("42").expect("an event");
         let event: Value = serde_json::from_str(event).expect("JSON");
