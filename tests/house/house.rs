@@ -176,6 +176,7 @@ async fn build(
         label: String::from("magpie"),
         settings,
         web_dir: None,
+        greeting: None,
         backups: Backups::start(BackupParts {
             store: store.clone(),
             clock: clock.clone(),
