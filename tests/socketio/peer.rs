@@ -31,6 +31,7 @@ impl Client {
     pub fn upgraded(address: SocketAddr, query: &str) -> Result<Client, u16> {
         let tcp = TcpStream::connect(address).expect("a connection");
         tcp.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        tcp.set_nodelay(true).expect("a socket");
         let url = format!("ws://localhost:{}{PATH}?{query}", address.port());
         match tungstenite::client(url, tcp) {
             Ok((socket, _)) => Ok(Client(socket)),

@@ -90,6 +90,18 @@ fn a_poll_waits_for_what_comes_and_hears_it_once() {
 }
 
 #[test]
+fn only_a_get_takes_packets_away() {
+    let (address, _ends) = server(IoOptions::default());
+    let poller = Poller::connected(address);
+    poller.post(r#"42["message"]"#).is(200, "ok");
+    for method in ["HEAD", "PUT", "DELETE"] {
+        let answer = ask(address, method, &poller.query(), "", "").answer();
+        assert_eq!(answer.status, 400, "{method}");
+    }
+    poller.poll().is(200, r#"42["message-back"]"#);
+}
+
+#[test]
 fn the_client_is_asked_and_answers_by_posts() {
     let (address, ends) = server(IoOptions::default());
     let poller = Poller::connected(address);

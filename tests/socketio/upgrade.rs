@@ -131,6 +131,19 @@ fn a_websocket_that_is_not_made_the_transport_leaves_the_session_alone() {
 }
 
 #[test]
+fn a_websocket_that_dallies_is_closed_and_the_session_polls_on() {
+    let (address, _ends) = server(IoOptions::default());
+    let poller = Poller::connected(address);
+    let mut wire = poller.websocket();
+    wire.say("2probe");
+    wire.expects("3probe");
+    wire.is_closed();
+    let waiting = poller.begin_poll();
+    poller.post(r#"42["message"]"#).is(200, "ok");
+    waiting.answer().is(200, r#"42["message-back"]"#);
+}
+
+#[test]
 fn a_session_that_ends_takes_its_probe_along() {
     let (address, _ends) = server(IoOptions::default());
     let poller = Poller::connected(address);
