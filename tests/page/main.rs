@@ -32,7 +32,9 @@ impl Rig {
             pages.join("node_modules/playwright-core").exists(),
             "run `npm ci` in tests/pages first, or set MAGPIE_SKIP_PAGES=1"
         );
-        let home = Home::new().set("HTTPS_PORT", "0");
+        let home = Home::new()
+            .set("HTTPS_PORT", "0")
+            .set("HAPPY_REGISTRATION", "open");
         // Started once for its ports: they stay the same over restarts.
         let first = home.serve();
         let ports = ["http", "https"].map(|name| address(&first, name).port().to_string());

@@ -2,12 +2,13 @@
 // phone, and the keyboard alone.
 
 import assert from "node:assert/strict";
+import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ask } from "./box.js";
 import { CODE, DESK, PAGE, PHONE, PLAIN, connected, launch, pair, shot, until, watch } from "./browser.js";
 
-const VIEWS = ["talk", "memories", "conversations", "timers", "queue", "box", "settings", "devices", "more"];
+const VIEWS = ["talk", "memories", "conversations", "timers", "queue", "box", "settings", "devices", "happy", "more"];
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const only = process.env.VIEWS_ONLY?.split(",");
 
@@ -246,4 +247,18 @@ async function fill() {
       if (error.status !== 404) throw error;
     });
   }
+  await signIn();
+}
+
+/** A Happy app that makes its account here. */
+async function signIn() {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const challenge = randomBytes(32);
+  const asked = {
+    publicKey: publicKey.export({ format: "der", type: "spki" }).subarray(-32).toString("base64"),
+    challenge: challenge.toString("base64"),
+    signature: sign(null, challenge, privateKey).toString("base64"),
+  };
+  const answer = await fetch(`${PLAIN}/v1/auth`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
+  assert.equal(answer.status, 200);
 }

@@ -9,7 +9,7 @@ const LOOK_MS = 3000;
 
 class Happy extends HTMLElement {
   #address = h("div");
-  #checks = h("ul.list.flush", { role: "status" });
+  #checks = h("div", { role: "status" });
   #accounts = h("div");
   #url = location.origin;
   #timer = 0;
@@ -77,7 +77,7 @@ class Happy extends HTMLElement {
       const how = !device ? word("happy_not_yet") : [device.connected ? word("happy_connected") : word("device_seen", { time: shortTime(device.last_seen_at) }), device.host && word("happy_as", { host: device.host })].filter(Boolean).join(" · ");
       return h("li.item", {}, icon(device ? "check" : "offline"), h("span.grow", {}, h("span.one", {}, word(name)), h("span.small.quiet", {}, how), isElsewhere && h("span.small", {}, word("happy_elsewhere"))));
     };
-    this.#checks.replaceChildren(line("happy_phone", newest(["phone", "linked"])), line("happy_cli", newest(["terminal"])));
+    this.#checks.replaceChildren(h("ul.list.flush", {}, line("happy_phone", newest(["phone", "linked"])), line("happy_cli", newest(["terminal"]))));
   }
 
   /** @param {any} told */
