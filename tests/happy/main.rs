@@ -12,6 +12,7 @@ mod expo;
 mod aloud;
 mod attachments;
 mod client;
+mod compared;
 mod floods;
 mod http_rules;
 mod kept;
