@@ -91,7 +91,10 @@ pub fn record(config: &Config, matches: &ArgMatches) -> Result<(), String> {
         return Ok(());
     }
     if let Some(job) = turn["job_id"].as_str() {
-        print(&format!("Kept; it is written down later as {job}."));
+        match turn["text"].as_str() {
+            Some(text) => print(&format!("{text}\nKept; it is answered later as {job}.")),
+            None => print(&format!("Kept; it is written down later as {job}.")),
+        }
         return Ok(());
     }
     print(turn["text"].as_str().unwrap_or_default());

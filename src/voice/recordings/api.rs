@@ -276,7 +276,8 @@ fn answered_later(
         StatusCode::ACCEPTED,
         &json!({
             "code": "OFFLINE_QUEUED", "recording_id": id, "job_id": job, "text": text,
-            "conversation_id": answer.conversation_id, "message": answer.content,
+            "conversation_id": answer.conversation_id, "reply": answer.content,
+            "message": answer.content,
         }),
     ))
 }

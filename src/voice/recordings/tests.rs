@@ -6,7 +6,7 @@ use crate::audio::wav;
 use crate::bus::Bus;
 use crate::ops::Registry;
 use crate::store::{Durability, StoreOptions};
-use crate::voice::queue::{Fate, Pace, QueueParts, Settled};
+use crate::voice::queue::{Fate, Job, Outcome, Pace, QueueParts, Settled, Work, Worker};
 
 struct House {
     store: Store,
@@ -291,6 +291,52 @@ fn a_memo_has_a_row_while_it_is_recorded_and_none_when_it_was_a_false_start() {
             .store
             .read(|connection| db::recordings::get(connection, &ids[0]));
         assert_eq!(known.unwrap().unwrap().language.as_deref(), Some("zh"));
+    });
+}
+
+/// Nothing ever comes of it.
+struct Vain;
+
+impl Worker for Vain {
+    fn run<'a>(&'a self, _: &'a Job) -> Work<'a> {
+        Box::pin(std::future::ready(Outcome::Later {
+            why: String::from("no route"),
+            after: None,
+        }))
+    }
+}
+
+#[test]
+fn days_of_waiting_that_are_set_anew_count_from_the_next_try_on() {
+    on_loop(async {
+        let house = House::new();
+        let recordings = house.start();
+        recordings.queue().work(JobKind::Stt, Rc::new(Vain));
+        let recording = recordings.begin_with(chat(), &[7; 1_600]).unwrap();
+        let kept = recording.finish().await.unwrap();
+        let id = kept.id.clone();
+        let job = recordings.store(kept, Some(stt_job(&id))).await.unwrap();
+        let is_tried = || {
+            let jobs = house
+                .store
+                .read(|connection| db::jobs::view(connection, job.as_deref().unwrap()));
+            let view: Result<_, VoiceError> = jobs;
+            serde_json::json!(view.unwrap())["last_error"] == "no route"
+        };
+        while !is_tried() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let queued = row("waiting", true, None, &[("stt", "queued")]);
+        house.until(&id, &queued).await;
+        recordings.queue().reconfigure(Pace::of_days(0));
+        recordings.queue().network_returned();
+        let given_up = row("failed", true, None, &[("stt", "failed")]);
+        house.until(&id, &given_up).await;
+
+        // Asked for by hand it waits again.
+        recordings.queue().reconfigure(Pace::of_days(30));
+        recordings.queue().retry(&job.unwrap()).await.unwrap();
+        house.until(&id, &queued).await;
     });
 }
 
