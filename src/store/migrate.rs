@@ -77,6 +77,10 @@ pub const STEPS: &[Step] = &[
         name: "0015_happy_devices",
         sql: include_str!("sql/0015_happy_devices.sql"),
     },
+    Step {
+        name: "0016_happy_weights",
+        sql: include_str!("sql/0016_happy_weights.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -85,7 +85,9 @@ pub fn of_id(
     if is_taken {
         return Ok(OfId::AnotherAccounts);
     }
-    accounts::want_room(db, account, new.header.len() + new.body.len())?;
+    let parts = new.header.len() + new.body.len();
+    let key = new.id.len() + new.data_encryption_key.len();
+    accounts::want_room(db, account, parts + key)?;
     let made = db
         .prepare_cached(
             "INSERT INTO happy_artifacts

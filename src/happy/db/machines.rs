@@ -56,6 +56,9 @@ pub fn of_id(
     if is_taken {
         return Ok(OfId::AnotherAccounts);
     }
+    let weight = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let state = weight(&new.daemon_state) + weight(&new.data_encryption_key);
+    accounts::want_room(db, account, new.id.len() + new.metadata.len() + state)?;
     let made = db
         .prepare_cached(
             "INSERT INTO happy_machines (id, account_id, metadata, daemon_state,

@@ -121,7 +121,8 @@ pub fn store(
             }
         }
         seq += 1;
-        bytes += new.content.len() + limits::HAPPY_MESSAGE_OVERHEAD;
+        let name = new.local_id.as_ref().map_or(0, String::len);
+        bytes += new.content.len() + name + limits::HAPPY_MESSAGE_OVERHEAD;
         db.prepare_cached(
             "INSERT INTO happy_messages (id, session_id, seq, local_id, content, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

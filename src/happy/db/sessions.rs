@@ -50,7 +50,8 @@ pub fn of_tag(
     if let Some(session) = known(db)? {
         return Ok((session, None));
     }
-    accounts::want_room(db, account, new.metadata.len())?;
+    let key = new.data_encryption_key.as_ref().map_or(0, String::len);
+    accounts::want_room(db, account, new.tag.len() + new.metadata.len() + key)?;
     let made = db
         .prepare_cached(
             "INSERT INTO happy_sessions (id, account_id, tag, metadata, data_encryption_key,

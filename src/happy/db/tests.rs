@@ -1,9 +1,14 @@
 //! The statements over a database in memory.
 
 use crate::clock::UnixMillis;
+use crate::happy::db::access_keys::Place;
+use crate::happy::db::artifacts::NewArtifact;
+use crate::happy::db::machines::NewMachine;
 use crate::happy::db::messages::NewMessage;
 use crate::happy::db::sessions::NewSession;
-use crate::happy::db::{WriteError, accounts, messages, sessions};
+use crate::happy::db::{
+    WriteError, accounts, artifacts, attachments, machines, messages, sessions,
+};
 use crate::limits;
 use crate::store::{Connection, migrate};
 
@@ -48,24 +53,72 @@ fn post(db: &Connection, session: &str, local_id: Option<&str>) -> Result<usize,
 fn what_an_account_stores_is_summed_whichever_way_it_comes_and_goes() {
     let db = with_account();
     let message = (7 + limits::HAPPY_MESSAGE_OVERHEAD) as i64;
+    let session = 1 + 5;
     make(&db, "s").expect("a session");
     make(&db, "s").expect("the same session");
     make(&db, "t").expect("another session");
-    assert_eq!(stored_bytes(&db), 2 * 5);
+    assert_eq!(stored_bytes(&db), 2 * session);
     post(&db, "s", Some("l")).expect("a message");
     post(&db, "s", Some("l")).expect("a repeated message");
     post(&db, "t", None).expect("a message without a name");
-    assert_eq!(stored_bytes(&db), 2 * 5 + 2 * message);
+    assert_eq!(stored_bytes(&db), 2 * session + 1 + 2 * message);
     db.execute(
         "UPDATE happy_sessions SET metadata = 'ää', agent_state = '123' WHERE id = 's'",
         [],
     )
     .expect("a change");
-    assert_eq!(stored_bytes(&db), 4 + 3 + 5 + 2 * message);
+    assert_eq!(stored_bytes(&db), 2 * session - 5 + 4 + 3 + 1 + 2 * message);
     assert!(!sessions::empty(&db, "a", "s").expect("emptied"));
     assert!(sessions::delete(&db, "a", "s").expect("deleted").is_some());
-    assert_eq!(stored_bytes(&db), 5 + message);
+    assert_eq!(stored_bytes(&db), session + message);
     assert!(sessions::delete(&db, "a", "t").expect("deleted").is_some());
+    assert_eq!(stored_bytes(&db), 0);
+}
+
+#[test]
+fn machines_artifacts_keys_and_attachments_weigh_what_they_are_long() {
+    let db = with_account();
+    make(&db, "s").expect("a session");
+    let before = stored_bytes(&db);
+    let machine = NewMachine {
+        id: "mm".into(),
+        metadata: "123".into(),
+        daemon_state: Some("1234".into()),
+        data_encryption_key: None,
+    };
+    let made = machines::of_id(&db, "a", &machine, NOW).expect("a machine");
+    assert!(matches!(made, machines::OfId::Made(_, [2, 3])));
+    assert_eq!(stored_bytes(&db), before + 9);
+    let artifact = NewArtifact {
+        id: "i".into(),
+        header: "12".into(),
+        body: "123".into(),
+        data_encryption_key: "1234".into(),
+    };
+    let made = artifacts::of_id(&db, "a", &artifact, NOW).expect("an artifact");
+    assert!(matches!(made, artifacts::OfId::Made(_, 4)));
+    assert_eq!(stored_bytes(&db), before + 9 + 10);
+    let part = artifacts::Part {
+        data: "12345".into(),
+        expected: 1,
+    };
+    let changed = artifacts::change(&db, "a", "i", None, Some(&part), NOW).expect("a change");
+    assert!(matches!(changed, artifacts::Changed::To { seq: 5, .. }));
+    assert_eq!(stored_bytes(&db), before + 9 + 12);
+    let place = Place {
+        account: "a".into(),
+        session: "s".into(),
+        machine: "mm".into(),
+    };
+    place.make(&db, "12", NOW).expect("a key");
+    place.change(&db, "123", 1, NOW).expect("a change");
+    attachments::put(&db, "a", "s", "f", 50, NOW).expect("a file");
+    attachments::put(&db, "a", "s", "f", 40, NOW).expect("another");
+    assert_eq!(stored_bytes(&db), before + 9 + 12 + 3 + 40);
+    assert!(artifacts::delete(&db, "a", "i").expect("deleted").is_some());
+    assert!(machines::delete(&db, "a", "mm").expect("deleted").is_some());
+    assert_eq!(stored_bytes(&db), before + 40);
+    assert!(sessions::delete(&db, "a", "s").expect("deleted").is_some());
     assert_eq!(stored_bytes(&db), 0);
 }
 
