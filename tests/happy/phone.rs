@@ -115,7 +115,8 @@ fn agent() -> ureq::Agent {
 
 fn read(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
     let mut answer = answer.expect("an answer");
-    let text = answer.body_mut().read_to_string().expect("a text");
+    let body = answer.body_mut().with_config().limit(u64::MAX);
+    let text = body.read_to_string().expect("a text");
     let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
     (answer.status().as_u16(), value)
 }

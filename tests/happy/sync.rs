@@ -1,5 +1,8 @@
 //! Sessions, messages and machines over REST.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -212,4 +215,58 @@ fn a_machine_keeps_its_id_and_belongs_to_one_account() {
         (200, json!({"success": true}))
     );
     assert_eq!(client.get("/v1/machines/m-1"), not_found);
+}
+
+#[test]
+fn ciphertext_is_kept_up_to_the_largest_body_and_refused_beyond_it() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let session = client.session("t");
+    let path = format!("/v3/sessions/{session}/messages");
+    let content = "k".repeat(12 * 1024 * 1024);
+    let item = json!({"content": content, "localId": "large"});
+    let (status, told) = client.post(&path, &json!({"messages": [item]}));
+    assert_eq!((status, seqs(&told)), (200, vec![1]));
+    // One byte over the limit is declared, and refused before it is sent.
+    let address = running.address("http").expect("a plain listener");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        client.bearer,
+        16 * 1024 * 1024 + 1
+    );
+    stream.write_all(head.as_bytes()).expect("a head");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\"statusCode\":413"), "{answer}");
+    drop(running); // kill -9
+
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let (_, told) = client.get(&path);
+    assert_eq!(seqs(&told), [1]);
+    assert_eq!(told["messages"][0]["content"]["c"], json!(content));
+}
+
+#[test]
+fn pages_of_large_messages_are_cut_and_meet() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let session = client.session("t");
+    let path = format!("/v3/sessions/{session}/messages");
+    for name in ["a", "b", "c"] {
+        let item = json!({"content": name.repeat(7 * 1024 * 1024), "localId": name});
+        assert_eq!(client.post(&path, &json!({"messages": [item]})).0, 200);
+    }
+    let (_, first) = client.get(&path);
+    assert_eq!(
+        (seqs(&first), &first["hasMore"]),
+        (vec![1, 2], &json!(true))
+    );
+    let (_, rest) = client.get(&format!("{path}?after_seq=2"));
+    assert_eq!((seqs(&rest), &rest["hasMore"]), (vec![3], &json!(false)));
 }
