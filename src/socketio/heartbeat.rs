@@ -45,7 +45,10 @@ fn look_at(endpoint: &Endpoint, session: &Rc<Session>) -> bool {
         Transport::Polling(polling) => Some(polling),
         Transport::WebSocket(_) => None,
     };
-    if let Some(closed) = polling.as_ref().and_then(|polling| polling.closed.get()) {
+    if let Some(polling) = &polling {
+        polling.end_late_probe(now);
+    }
+    if let Some(closed) = polling.and_then(|polling| polling.closed.get()) {
         if now.since(closed) < limits::ENGINE_POLLING_CLOSE_WAIT {
             return true;
         }
@@ -55,9 +58,6 @@ fn look_at(endpoint: &Endpoint, session: &Rc<Session>) -> bool {
         return false;
     }
     session.next_second(now);
-    if let Some(polling) = polling {
-        polling.end_late_probe(now);
-    }
     let is_over = |since, limit| now.since(since) >= limit;
     if let Some(since) = session.unconnected.get()
         && is_over(since, endpoint.options.connect_limit)

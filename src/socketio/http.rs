@@ -154,10 +154,8 @@ fn open_polling(endpoint: &Rc<Endpoint>, sid: SocketId) -> Result<Response, Http
         ));
     }
     let told = open_text(endpoint, &sid, &["websocket"]);
-    let polling = Rc::new(Polling::new(sid.clone(), &endpoint.options));
-    let session = Session::open(endpoint, Transport::Polling(polling));
-    endpoint.polling.borrow_mut().insert(sid, session);
-    endpoint.polling_count.update(|count| count + 1);
+    let polling = Rc::new(Polling::new(sid, &endpoint.options));
+    Session::open(endpoint, Transport::Polling(polling));
     Ok(payload(told))
 }
 

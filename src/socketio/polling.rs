@@ -92,7 +92,10 @@ impl Polling {
         };
         self.last_word.set(word);
         self.closed.set(Some(now));
-        if let Some((wire, _)) = self.probe.take() {
+        // A client that was told to come over polls no more: it learns of the end over there.
+        let is_coming = farewell == Farewell::Orderly && self.is_probed.get();
+        let probe = self.probe.borrow_mut().take_if(|_| !is_coming);
+        if let Some((wire, _)) = probe {
             wire.close(1000, "");
         }
         self.resumed.notify_waiters();

@@ -24,6 +24,8 @@ pub(super) struct Session {
     pub(super) endpoint: Weak<Endpoint>,
     /// By which a client that polls names it; kept when it moves to a WebSocket.
     polling_id: Option<SocketId>,
+    /// Among those that poll.
+    is_counted: Cell<bool>,
     transport: RefCell<Transport>,
     is_open: Cell<bool>,
     /// Without an accepted CONNECT since then.
@@ -96,6 +98,7 @@ impl Session {
         };
         let session = Rc::new(Session {
             endpoint: Rc::downgrade(endpoint),
+            is_counted: Cell::new(polling_id.is_some()),
             polling_id,
             transport: RefCell::new(transport),
             is_open: Cell::new(true),
@@ -111,6 +114,11 @@ impl Session {
             },
         });
         endpoint.open.add(1);
+        if let Some(id) = &session.polling_id {
+            let mut polling = endpoint.polling.borrow_mut();
+            polling.insert(id.clone(), session.clone());
+            endpoint.polling_count.update(|count| count + 1);
+        }
         endpoint.sessions.borrow_mut().push(Rc::downgrade(&session));
         heartbeat::keep_beating(endpoint);
         session
@@ -127,7 +135,11 @@ impl Session {
             for frame in polling.leave() {
                 wire.send(frame);
             }
-            endpoint.polling_count.update(|count| count - 1);
+            self.uncount(&endpoint);
+        }
+        if !self.is_open.get() {
+            wire.close(1000, "");
+            self.forget();
         }
         self.pace();
     }
@@ -190,8 +202,12 @@ impl Session {
         let (Some(endpoint), Some(id)) = (self.endpoint.upgrade(), &self.polling_id) else {
             return;
         };
-        let known = endpoint.polling.borrow_mut().remove(id);
-        if known.is_some() && matches!(self.transport(), Transport::Polling(_)) {
+        endpoint.polling.borrow_mut().remove(id);
+        self.uncount(&endpoint);
+    }
+
+    fn uncount(&self, endpoint: &Endpoint) {
+        if self.is_counted.replace(false) {
             endpoint.polling_count.update(|count| count - 1);
         }
     }

@@ -144,6 +144,24 @@ fn a_websocket_that_dallies_is_closed_and_the_session_polls_on() {
 }
 
 #[test]
+fn a_session_that_is_ended_on_the_way_says_so_over_there() {
+    let (address, ends) = server(IoOptions::default());
+    let poller = Poller::connected(address);
+    let mut other = Client::connected(address);
+    let mut wire = poller.websocket();
+    wire.say("2probe");
+    wire.expects("3probe");
+    poller.poll().is(200, "6");
+    other.say(r#"42["throw out"]"#);
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok(DisconnectReason::Server));
+    wire.say("5");
+    wire.expects("41");
+    wire.is_closed();
+    let gone = poller.poll();
+    gone.is(400, r#"{"code":1,"message":"Session ID unknown"}"#);
+}
+
+#[test]
 fn a_session_that_ends_takes_its_probe_along() {
     let (address, _ends) = server(IoOptions::default());
     let poller = Poller::connected(address);
