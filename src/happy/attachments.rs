@@ -68,7 +68,7 @@ async fn upload(happy: Happy, mut request: Request) -> Answer {
     if !kind.trim().eq_ignore_ascii_case(BYTES) {
         return Err(HttpError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "INVALID_REQUEST",
+            "UNSUPPORTED_MEDIA_TYPE",
             "An attachment is application/octet-stream.",
         ));
     }

@@ -68,7 +68,7 @@ impl BodyKind {
             "text/plain" => Ok(BodyKind::Other),
             _ => Err(HttpError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "INVALID_REQUEST",
+                "UNSUPPORTED_MEDIA_TYPE",
                 "The body has to be JSON with the header Content-Type: application/json.",
             )),
         }

@@ -24,6 +24,7 @@ pub const DOCS: &[Doc] = &[
     Doc::post("/v1/auth/response", "Happy: let a terminal in")
         .takes(&[(JSON, "{ publicKey: text, response: text }")])
         .answers(&[(JSON, "{ success: true }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/auth/response").with("{}").status(400)]),
     Doc::post("/v1/auth/account/request", "Happy: another device of the same person asks to be let in")
@@ -34,119 +35,145 @@ pub const DOCS: &[Doc] = &[
     Doc::post("/v1/auth/account/response", "Happy: let another device in")
         .takes(&[(JSON, "{ publicKey: text, response: text }")])
         .answers(&[(JSON, "{ success: true }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/auth/account/response").with("{}").status(400)]),
     Doc::post("/v1/sessions", "Happy: the session of a tag, made unless it is there")
         .takes(&[(JSON, "{ tag: text, metadata: text, agentState?: text|null, dataEncryptionKey?: text|null }")])
         .answers(&[(JSON, "{ session: object }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions").with("{}").status(400)]),
     Doc::get("/v1/sessions", "Happy: the newest 150 sessions")
         .answers(&[(JSON, "{ sessions: [object] }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions").status(401)]),
     Doc::get("/v2/sessions", "Happy: sessions by page")
         .query("cursor?: text, limit?: int, changedSince?: int")
         .answers(&[(JSON, "{ sessions: [object], nextCursor: text|null, hasNext: bool }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v2/sessions").status(401)]),
     Doc::get("/v2/sessions/active", "Happy: sessions heard of within 15 minutes")
         .query("limit?: int")
         .answers(&[(JSON, "{ sessions: [object] }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v2/sessions/active").status(401)]),
     Doc::post("/v1/sessions/{id}/archive", "Happy: end a session")
         .answers(&[(JSON, "{ success: true }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing/archive").status(401)]),
     Doc::delete("/v1/sessions/{id}", "Happy: remove a session with its messages")
         .answers(&[(JSON, "{ success: true }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing").status(401)]),
     Doc::get("/v3/sessions/{id}/messages", "Happy: a page of messages")
         .query("after_seq?: int, before_seq?: int, limit?: int")
         .answers(&[(JSON, "{ messages: [object], hasMore: bool }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v3/sessions/nothing/messages").status(401)]),
     Doc::post("/v3/sessions/{id}/messages", "Happy: store messages, each local id once")
         .takes(&[(JSON, "{ messages: [object] }")])
         .answers(&[(JSON, "{ messages: [object] }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v3/sessions/nothing/messages").with("{}").status(400)]),
     Doc::get("/v1/sessions/{id}/messages", "Happy: the newest 150 messages")
         .answers(&[(JSON, "{ messages: [object] }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing/messages").status(401)]),
     Doc::post("/v1/machines", "Happy: the machine of an id, made unless it is there")
         .takes(&[(JSON, "{ id: text, metadata: text, daemonState?: text, dataEncryptionKey?: text|null }")])
         .answers(&[(JSON, "{ machine: object }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/machines").with("{}").status(400)]),
     Doc::get("/v1/machines", "Happy: the machines")
         .answers(&[(JSON, "[object]")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/machines").status(401)]),
     Doc::get("/v1/machines/{id}", "Happy: one machine")
         .answers(&[(JSON, "{ machine: object }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/machines/nothing").status(401)]),
     Doc::delete("/v1/machines/{id}", "Happy: remove a machine")
         .answers(&[(JSON, "{ success: true }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/machines/nothing").status(401)]),
     Doc::get("/v1/access-keys/{session}/{machine}", "Happy: the key of a session on a machine")
         .answers(&[(JSON, "{ accessKey: object|null }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/access-keys/nothing/nothing").status(401)]),
     Doc::post("/v1/access-keys/{session}/{machine}", "Happy: keep a key")
         .takes(&[(JSON, "{ data: text }")])
         .answers(&[(JSON, "{ success: true, accessKey: object }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/access-keys/nothing/nothing").with("{}").status(400)]),
     Doc::put("/v1/access-keys/{session}/{machine}", "Happy: replace a key of a known version")
         .takes(&[(JSON, "{ data: text, expectedVersion: int }")])
         .answers(&[(JSON, "{ success: bool, version?: int, error?: text, currentVersion?: int, currentData?: text }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/access-keys/nothing/nothing").with("{}").status(400)]),
     Doc::get("/v1/artifacts", "Happy: the newest 200 artifacts, without their bodies")
         .answers(&[(JSON, "[object]")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/artifacts").status(401)]),
     Doc::post("/v1/artifacts", "Happy: the artifact of an id, made unless it is there")
         .takes(&[(JSON, "{ id: text, header: text, body: text, dataEncryptionKey: text }")])
         .answers(&[(JSON, "object")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/artifacts").with("{}").status(400)]),
     Doc::get("/v1/artifacts/{id}", "Happy: one artifact")
         .answers(&[(JSON, "object")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/artifacts/nothing").status(401)]),
     Doc::post("/v1/artifacts/{id}", "Happy: replace parts of known versions")
         .takes(&[(JSON, "{ header?: text, expectedHeaderVersion?: int, body?: text, expectedBodyVersion?: int }")])
         .answers(&[(JSON, "{ success: bool, headerVersion?: int, bodyVersion?: int, error?: text, currentHeaderVersion?: int, currentHeader?: text, currentBodyVersion?: int, currentBody?: text }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/artifacts/nothing").with("{}").status(401)]),
     Doc::delete("/v1/artifacts/{id}", "Happy: remove an artifact")
         .answers(&[(JSON, "{ success: true }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/artifacts/nothing").status(401)]),
     Doc::post("/v1/sessions/{id}/attachments/request-upload", "Happy: where to send an encrypted blob of a session")
         .takes(&[(JSON, "{ filename: text, size: number }")])
         .answers(&[(JSON, "{ ref: text, uploadUrl: text, method: text }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing/attachments/request-upload").with("{}").status(400)]),
     Doc::post("/v1/sessions/{id}/attachments/request-download", "Happy: where to get a blob")
         .takes(&[(JSON, "{ ref: text }")])
         .answers(&[(JSON, "{ downloadUrl: text }")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing/attachments/request-download").with("{}").status(400)]),
     Doc::put("/v1/sessions/{id}/attachments/{file}", "Happy: keep a blob")
         .takes(&[("application/octet-stream", "")])
         .answers(&[(JSON, "{ ok: true }")])
+        .errors(&["UNAUTHORIZED", "UNSUPPORTED_MEDIA_TYPE"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing/attachments/a.enc").status(415)]),
     Doc::get("/v1/sessions/{id}/attachments/{file}", "Happy: a blob")
         .answers(&[("application/octet-stream", "")])
+        .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/nothing/attachments/a.enc").status(401)]),
     Doc::get("/v1/updates/", "Happy: events of the moment, by Socket.IO; see docs/happy.md")
@@ -158,6 +185,18 @@ pub const DOCS: &[Doc] = &[
         .query("EIO: text, transport: text, sid: text")
         .errors_as("SocketIoError")
         .examples(&[Try("/v1/updates/?EIO=3&transport=polling").status(400)]),
+    Doc::put("/v1/updates/", "Happy: no call of Socket.IO, and told so as the original does")
+        .errors(&["INVALID_REQUEST"])
+        .errors_as("SocketIoError")
+        .examples(&[Try("/v1/updates/?EIO=4&transport=polling").status(400)]),
+    Doc::patch("/v1/updates/", "Happy: no call of Socket.IO either")
+        .errors(&["INVALID_REQUEST"])
+        .errors_as("SocketIoError")
+        .examples(&[Try("/v1/updates/?EIO=4&transport=polling").status(400)]),
+    Doc::delete("/v1/updates/", "Happy: no call of Socket.IO either")
+        .errors(&["INVALID_REQUEST"])
+        .errors_as("SocketIoError")
+        .examples(&[Try("/v1/updates/?EIO=4&transport=polling").status(400)]),
     Doc::get("/api/v1/happy", "Accounts and devices of Happy sync")
         .answers(&[(JSON, "data { registration: text, invites: int, accounts: [HappyAccount] }")])
         .errors(&["DATABASE_ERROR"])

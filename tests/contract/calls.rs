@@ -60,9 +60,14 @@ pub fn operations(document: &Value) -> Vec<(String, String, Value)> {
     all
 }
 
+/// The same box with all rooms open.
+fn open_home() -> Home {
+    home().set("HAPPY_REGISTRATION", "open")
+}
+
 #[test]
 fn every_route_has_a_document_and_every_document_a_route() {
-    let home = home();
+    let home = open_home();
     let running = home.serve();
     let document = document(&running);
     let bare: Vec<String> = operations(&document)
@@ -94,7 +99,7 @@ fn every_route_has_a_document_and_every_document_a_route() {
 
 #[test]
 fn every_call_of_the_document_is_answered_as_it_promises() {
-    let home = home();
+    let home = open_home();
     let running = home.serve();
     let document = document(&running);
     let base = format!("http://{}", running.address("http").unwrap());
@@ -132,6 +137,8 @@ fn run(
     let agent = ureq::Agent::new_with_config(
         ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_global(Some(std::time::Duration::from_secs(60)))
             .allow_non_standard_methods(true)
             .build(),
@@ -166,7 +173,8 @@ fn run(
     let Some(response) = operation["responses"].get(status.to_string()) else {
         return Err(format!("the status {status} is not documented: {shown}"));
     };
-    if status == 426 {
+    // Nothing to be read comes with either.
+    if [302, 426].contains(&status) {
         return Ok(());
     }
     let Some((_, content)) = response["content"].as_object().and_then(|contents| {
@@ -176,7 +184,7 @@ fn run(
     }) else {
         return Err(format!("{content_type:?} is not documented: {shown}"));
     };
-    if content_type != "application/json" {
+    if content_type.split(';').next() != Some("application/json") {
         return Ok(());
     }
     let value: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;

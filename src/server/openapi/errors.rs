@@ -81,6 +81,11 @@ pub const ERRORS: &[ErrorCode] = &[
         "The sound is of a kind that the box does not read, or damaged.",
     ),
     code(
+        "UNSUPPORTED_MEDIA_TYPE",
+        415,
+        "The body is of another kind than the call takes; the message names it.",
+    ),
+    code(
         "RATE_LIMIT_EXCEEDED",
         429,
         "Too many calls; wait for the seconds of `Retry-After`.",
