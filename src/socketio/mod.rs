@@ -110,7 +110,8 @@ struct Inner {
     /// With its slash.
     name: &'static str,
     namespace: Rc<dyn Namespace>,
-    rooms: RefCell<BTreeMap<Room, BTreeMap<SocketId, Socket>>>,
+    /// Their members by id.
+    rooms: RefCell<BTreeMap<Room, Vec<Socket>>>,
     /// Broadcasts that wait for the one in slices before them.
     sending: RefCell<VecDeque<(Frame, VecDeque<Socket>)>>,
     is_sending: Cell<bool>,
@@ -161,12 +162,8 @@ impl Io {
     pub fn to(&self, rooms: &[Room]) -> Broadcast {
         let all = self.inner.rooms.borrow();
         let mut receivers = BTreeMap::new();
-        for members in rooms.iter().filter_map(|room| all.get(room)) {
-            receivers.extend(
-                members
-                    .iter()
-                    .map(|(id, socket)| (id.clone(), socket.clone())),
-            );
+        for member in rooms.iter().filter_map(|room| all.get(room)).flatten() {
+            receivers.insert(member.id().clone(), member.clone());
         }
         drop(all);
         Broadcast {
@@ -177,8 +174,7 @@ impl Io {
 
     pub fn sockets_in(&self, room: &Room) -> Vec<Socket> {
         let rooms = self.inner.rooms.borrow();
-        let members = rooms.get(room).into_iter().flat_map(BTreeMap::values);
-        members.cloned().collect()
+        rooms.get(room).cloned().unwrap_or_default()
     }
 
     pub fn disconnect_all(&self, room: &Room) {
@@ -257,12 +253,34 @@ impl Inner {
         !sending.is_empty()
     }
 
+    /// Adds a member; the room as all its members name it.
+    fn join(&self, room: Room, socket: &Socket) -> Room {
+        let mut rooms = self.rooms.borrow_mut();
+        let name = match rooms.get_key_value(&room) {
+            Some((name, _)) => name.clone(),
+            None => room,
+        };
+        let members = rooms.entry(name.clone()).or_default();
+        if let Err(at) = members.binary_search_by(|member| member.id().cmp(socket.id())) {
+            if members.is_empty() {
+                // Most rooms have one.
+                members.reserve_exact(1);
+            }
+            members.insert(at, socket.clone());
+        }
+        name
+    }
+
     fn leave(&self, room: &Room, id: &SocketId) -> Option<()> {
         let mut rooms = self.rooms.borrow_mut();
         let members = rooms.get_mut(room)?;
-        members.remove(id);
+        if let Ok(at) = members.binary_search_by(|member| member.id().cmp(id)) {
+            members.remove(at);
+        }
         if members.is_empty() {
             rooms.remove(room);
+        } else if members.len() < members.capacity() / 4 {
+            members.shrink_to(members.len() * 2);
         }
         Some(())
     }

@@ -338,7 +338,10 @@ impl Session {
             return Some(());
         };
         let socket = Socket::new(&io, self.clone())?;
-        self.sockets.borrow_mut().push(socket.clone());
+        let mut sockets = self.sockets.borrow_mut();
+        sockets.reserve_exact(1);
+        sockets.push(socket.clone());
+        drop(sockets);
         let connecting = io
             .namespace
             .connect(&socket, auth.unwrap_or_else(|| json!({})));

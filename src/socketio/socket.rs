@@ -131,12 +131,10 @@ impl Socket {
         if self.0.phase.get() == Phase::Gone || self.0.rooms.borrow().contains(&room) {
             return;
         }
-        self.0.rooms.borrow_mut().push(room.clone());
-        let mut rooms = io.rooms.borrow_mut();
-        rooms
-            .entry(room)
-            .or_default()
-            .insert(self.0.id.clone(), self.clone());
+        let room = io.join(room, self);
+        let mut rooms = self.0.rooms.borrow_mut();
+        rooms.reserve_exact(1);
+        rooms.push(room);
     }
 
     pub fn leave(&self, room: &Room) {
