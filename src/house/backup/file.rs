@@ -18,8 +18,11 @@ use crate::limits::{BACKUP_FILES_MAX, BACKUP_MANIFEST_BYTES_MAX};
 const MANIFEST: &str = "manifest.json";
 /// The database inside a backup.
 pub const DATABASE: &str = "voice-memory.db";
-/// The recordings' folder, inside a backup and in the data folder.
-pub const RECORDINGS: &str = "recordings";
+/// Folders of what is no row, inside a backup and in the data folder: recordings, and what clients
+/// of Happy attached.
+pub const FOLDERS: [&str; 2] = ["recordings", "files"];
+/// Folders inside each other; no room makes as many.
+const DEPTH_MAX: usize = 6;
 const BEGIN: &str = "magpie-";
 const END: &str = ".zip";
 const PART: &str = ".part";
@@ -59,7 +62,7 @@ pub struct Kept {
     pub made_at: UnixMillis,
 }
 
-/// Packs a copy of the database and the recordings; counts only once it was read again.
+/// Packs a copy of the database and the folders beside it; counts only once it was read again.
 pub fn pack(copy: &Path, data_dir: &Path, folder: &Path, now: UnixMillis) -> io::Result<Made> {
     let path = folder.join(format!("{BEGIN}{}{END}", stamp(now)));
     let partial = path.with_extension(&PART[1..]);
@@ -92,9 +95,9 @@ fn write(copy: &Path, data_dir: &Path, target: &Path, now: UnixMillis) -> io::Re
     let mut zip = ZipWriter::new(BufWriter::new(file));
     let mut files = BTreeMap::new();
     add(&mut zip, DATABASE, copy, &mut files)?;
-    for (name, path) in recordings(data_dir) {
-        match add(&mut zip, &format!("{RECORDINGS}/{name}"), &path, &mut files) {
-            // A recording may go while others are being copied.
+    for name in contents(data_dir) {
+        match add(&mut zip, &name, &data_dir.join(&name), &mut files) {
+            // One may go while others are being copied.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             added => added?,
         }
@@ -178,9 +181,7 @@ fn manifest(zip: &mut ZipArchive<BufReader<File>>) -> io::Result<Manifest> {
     if manifest.version != VERSION {
         return Err(io::Error::other("it was made by a newer release"));
     }
-    let fits = |name: &String| {
-        name == DATABASE || name.strip_prefix("recordings/").is_some_and(is_plain_name)
-    };
+    let fits = |name: &String| name == DATABASE || is_content(name);
     if manifest.files.len() > BACKUP_FILES_MAX || !manifest.files.keys().all(fits) {
         return Err(io::Error::other("its list names what no backup has"));
     }
@@ -188,6 +189,14 @@ fn manifest(zip: &mut ZipArchive<BufReader<File>>) -> io::Result<Manifest> {
         return Err(io::Error::other("it holds no database"));
     }
     Ok(manifest)
+}
+
+/// Of a file in one of [`FOLDERS`].
+fn is_content(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    (2..=DEPTH_MAX).contains(&parts.len())
+        && FOLDERS.contains(&parts[0])
+        && parts.iter().all(|part| is_plain_name(part))
 }
 
 /// Leads to no other folder and is hidden from nobody.
@@ -220,19 +229,39 @@ fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Entry> {
     })
 }
 
-fn recordings(data_dir: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(data_dir.join(RECORDINGS)) else {
-        return Vec::new();
-    };
-    let mut found: Vec<(String, PathBuf)> = entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .filter(|(name, _)| is_plain_name(name))
-        .collect();
+/// Names below the data folder, in order.
+fn contents(data_dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        walk(data_dir, folder, &mut found);
+    }
     found.sort();
+    let surplus = found.len().saturating_sub(BACKUP_FILES_MAX - 1);
+    if surplus > 0 {
+        log::error!("event=backup_leaves_out files={surplus} limit={BACKUP_FILES_MAX}");
+    }
     found.truncate(BACKUP_FILES_MAX - 1);
     found
+}
+
+fn walk(data_dir: &Path, folder: &str, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(data_dir.join(folder)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else {
+            continue;
+        };
+        let name = format!("{folder}/{name}");
+        if !is_content(&name) {
+            continue;
+        }
+        if kind.is_file() {
+            found.push(name);
+        } else if kind.is_dir() {
+            walk(data_dir, &name, found);
+        }
+    }
 }
 
 /// Of the database's copy while a backup is made of it.
@@ -341,6 +370,9 @@ mod tests {
     fn packed(folder: &Path) -> Made {
         fs::create_dir_all(folder.join("recordings")).unwrap();
         fs::write(folder.join("recordings/a.wav"), b"sound").unwrap();
+        fs::create_dir_all(folder.join("files/sessions/s/attachments")).unwrap();
+        fs::write(folder.join("files/sessions/s/attachments/a.enc"), b"x").unwrap();
+        fs::write(folder.join("files/sessions/s/attachments/b.enc~1"), b"half").unwrap();
         fs::write(folder.join("copy"), vec![7; 100_000]).unwrap();
         fs::create_dir_all(folder.join("backups")).unwrap();
         let now = UnixMillis(1_790_000_000_000);
@@ -351,10 +383,10 @@ mod tests {
     fn a_changed_byte_anywhere_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let made = packed(folder.path());
-        assert_eq!(made.files, 2);
+        assert_eq!(made.files, 3);
         let good = fs::read(&made.path).unwrap();
         let list = verify(&made.path).unwrap();
-        assert_eq!(list.files.len(), 2);
+        assert_eq!(list.files.len(), 3);
         let (mut noticed, mut harmless) = (0, 0);
         for at in (0..good.len()).step_by(7) {
             let mut bad = good.clone();

@@ -6,13 +6,14 @@
 //! note last. Each move is done only when it is still to be done, so a second run finishes what a
 //! first one began. Without a note what lies beside is rubbish, and goes.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, DATABASE, RECORDINGS};
+use super::file::{self, DATABASE, FOLDERS};
 use crate::clock::UnixMillis;
 use crate::store;
 
@@ -27,15 +28,15 @@ pub struct Note {
     pub stamp: String,
     /// When the backup was made.
     pub made_at: String,
-    pub recordings: bool,
+    /// The folders beside the database are of the backup as well. Named after the first of them.
+    #[serde(rename = "recordings")]
+    pub folders: bool,
 }
 
 struct Places {
     note: PathBuf,
     done: PathBuf,
     new_database: PathBuf,
-    recordings: PathBuf,
-    new_recordings: PathBuf,
     data_dir: PathBuf,
 }
 
@@ -45,10 +46,12 @@ impl Places {
             note: data_dir.join(NOTE),
             done: data_dir.join(DONE),
             new_database: beside(database, ".restoring"),
-            recordings: data_dir.join(RECORDINGS),
-            new_recordings: data_dir.join("recordings.restoring"),
             data_dir: data_dir.to_owned(),
         }
+    }
+
+    fn new_folder(&self, name: &str) -> PathBuf {
+        self.data_dir.join(format!("{name}.restoring"))
     }
 }
 
@@ -57,19 +60,30 @@ pub fn stage(backup: &Path, database: &Path, data_dir: &Path, now: UnixMillis) -
     let list = file::verify(backup)?;
     let places = Places::of(database, data_dir);
     clear(&places)?;
+    let mut folders = BTreeSet::from(FOLDERS.map(|name| places.new_folder(name)));
+    for folder in &folders {
+        fs::create_dir_all(folder)?;
+    }
     for (name, entry) in &list.files {
-        if let Some(name) = name.strip_prefix("recordings/") {
-            fs::create_dir_all(&places.new_recordings)?;
-            let target = places.new_recordings.join(name);
-            file::extract(backup, &format!("{RECORDINGS}/{name}"), entry, &target)?;
-        } else {
+        let Some((folder, rest)) = name.split_once('/') else {
             file::extract(backup, DATABASE, entry, &places.new_database)?;
-        }
+            continue;
+        };
+        let root = places.new_folder(folder);
+        let target = root.join(rest);
+        let parents = target.ancestors().skip(1);
+        let own: Vec<&Path> = parents.take_while(|at| at.starts_with(&root)).collect();
+        fs::create_dir_all(own.first().unwrap_or(&&*root))?;
+        folders.extend(own.into_iter().map(Path::to_owned));
+        file::extract(backup, name, entry, &target)?;
+    }
+    for folder in &folders {
+        sync(folder)?;
     }
     let note = Note {
         stamp: file::stamp(now),
         made_at: list.made_at,
-        recordings: places.new_recordings.exists(),
+        folders: true,
     };
     commit(&places, &note)?;
     Ok(note)
@@ -89,7 +103,7 @@ pub fn stage_database(
     let note = Note {
         stamp: file::stamp(now),
         made_at: String::new(),
-        recordings: false,
+        folders: false,
     };
     commit(&places, &note)?;
     Ok(note)
@@ -106,9 +120,6 @@ fn commit(places: &Places, note: &Note) -> io::Result<()> {
     // Looking may leave an empty log beside it.
     for end in ["-wal", "-shm"] {
         let _ = fs::remove_file(beside(&places.new_database, end));
-    }
-    if note.recordings {
-        sync(&places.new_recordings)?;
     }
     sync_parent(&places.new_database)?;
     sync(&places.data_dir)?;
@@ -155,13 +166,17 @@ fn apply_until(
         fs::rename(&places.new_database, database)?;
         sync_parent(database)?;
     }
-    if places.new_recordings.exists() {
-        if places.recordings.exists() {
-            step("old recordings")?;
-            move_to(&places.recordings, &aside.join(RECORDINGS))?;
+    for name in FOLDERS {
+        let (new, place) = (places.new_folder(name), data_dir.join(name));
+        if !new.exists() {
+            continue;
         }
-        step("new recordings")?;
-        fs::rename(&places.new_recordings, &places.recordings)?;
+        if place.exists() {
+            step("old folder")?;
+            fs::rename(&place, aside.join(name))?;
+        }
+        step("new folder")?;
+        fs::rename(&new, &place)?;
     }
     sync(data_dir)?;
     step("done")?;
@@ -189,10 +204,13 @@ fn clear(places: &Places) -> io::Result<()> {
         _ => {}
     }
     let _ = fs::remove_file(&places.new_database);
-    match fs::remove_dir_all(&places.new_recordings) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for name in FOLDERS {
+        match fs::remove_dir_all(places.new_folder(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The database may lie on another card than the data folder.
@@ -271,10 +289,14 @@ mod tests {
         fs::create_dir_all(other.join("recordings")).unwrap();
         database(&other.join("db"), "backup");
         fs::write(other.join("recordings/new.wav"), b"new").unwrap();
+        fs::create_dir_all(other.join("files/sessions/s")).unwrap();
+        fs::write(other.join("files/sessions/s/new.enc"), b"new").unwrap();
         let made = file::pack(&other.join("db"), &other, folder.path(), NOW).unwrap();
         let data = folder.path().join("data");
         fs::create_dir_all(data.join("recordings")).unwrap();
         fs::write(data.join("recordings/old.wav"), b"old").unwrap();
+        fs::create_dir_all(data.join("files/sessions/t")).unwrap();
+        fs::write(data.join("files/sessions/t/old.enc"), b"old").unwrap();
         database(&data.join("box.db"), "present");
         fs::write(data.join("box.db-wal"), b"log of the old one").unwrap();
         (folder, data, made.path)
@@ -304,6 +326,10 @@ mod tests {
             assert!(!data.join("recordings/old.wav").exists());
             let aside = data.join(format!("before-restore-{}", file::stamp(NOW)));
             assert_eq!(fs::read(aside.join("recordings/old.wav")).unwrap(), b"old");
+            let attached = |at: &Path| fs::read(at.join("files/sessions/s/new.enc")).ok();
+            assert_eq!(attached(&data), Some(b"new".to_vec()));
+            assert_eq!(attached(&aside), None);
+            assert!(aside.join("files/sessions/t/old.enc").exists());
             assert_eq!(
                 fs::read(aside.join("box.db-wal")).unwrap(),
                 b"log of the old one"
