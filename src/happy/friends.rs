@@ -4,12 +4,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, internal, ok, refusal, store_error};
-use super::db::people::{self, Person, Status};
+use super::db::people::{self, Named, Person, Status};
 use super::feed::{self, News, Posted};
-use super::{Happy, call, id};
+use super::{Happy, Recipients, call, id};
 use crate::clock::UnixMillis;
 use crate::limits;
-use crate::server::{HttpError, Method, Request, Router, StatusCode};
+use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode};
 use crate::store::{Connection, StoreError};
 
 const FOUND_MAX: usize = 10;
@@ -17,6 +17,11 @@ const FOUND_MAX: usize = 10;
 pub fn routes(router: &mut Router, happy: &Happy) {
     happy.route(router, Method::GET, "/v1/user/search", search);
     happy.route(router, Method::GET, "/v1/user/{id}", person);
+    let own = happy.clone();
+    let path = "/api/v1/happy/accounts/{id}";
+    router.route(Method::PATCH, path, Access::Admin, move |request| {
+        name(own.clone(), request)
+    });
     happy.route(router, Method::GET, "/v1/friends", list);
     happy.route(router, Method::POST, "/v1/friends/add", |happy, request| {
         change(happy, request, add)
@@ -27,6 +32,52 @@ pub fn routes(router: &mut Router, happy: &Happy) {
         "/v1/friends/remove",
         |happy, request| change(happy, request, remove),
     );
+}
+
+/// The owner of the box names people: the original takes names from GitHub.
+async fn name(happy: Happy, mut request: Request) -> Answer {
+    let Name { username } = request.json().await?;
+    if !username.as_deref().is_none_or(is_name) {
+        return Err(HttpError::invalid(
+            "username has to be 1 to 39 letters, digits and dashes, or null.",
+        ));
+    }
+    let (account, new) = (request.param("id").to_owned(), username.clone());
+    let (id, now) = (account.clone(), happy.0.clock.wall());
+    let named = happy
+        .0
+        .store
+        .write(move |db| people::name(db, &id, new.as_deref(), now))
+        .await;
+    match named.map_err(store_error)? {
+        Named::Done(seq) => {
+            let body = json!({"t": "update-account", "id": account, "username": username});
+            happy.publish(&account, seq, body, Recipients::UserScoped);
+            let done = json!({"success": true, "data": {}});
+            Ok(Response::json(StatusCode::OK, &done))
+        }
+        Named::NoAccount => Err(HttpError::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            "There is no such account; GET /api/v1/happy lists them.",
+        )),
+        Named::Taken => Err(HttpError::new(
+            StatusCode::CONFLICT,
+            "CONFLICT",
+            "Another account has this name; choose another.",
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct Name {
+    #[serde(deserialize_with = "call::nullable")]
+    username: Option<String>,
+}
+
+fn is_name(text: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=39).contains(&text.len()) && text.bytes().all(is_good)
 }
 
 async fn person(happy: Happy, request: Request) -> Answer {

@@ -73,6 +73,12 @@ pub const DOCS: &[Doc] = &[
         .errors(&["UNAUTHORIZED"])
         .errors_as("HappyError")
         .examples(&[Try("/v1/sessions/none/push-event").with("{}").status(400)]),
+    Doc::patch("/api/v1/happy/accounts/{id}", "Name a Happy account, so that others find it")
+        .details("The original takes names from GitHub. Null takes the name away.")
+        .takes(&[(JSON, "{ username: text(1..39)|null }")])
+        .answers(&[(JSON, "data {}")])
+        .errors(&["NOT_FOUND", "CONFLICT"])
+        .examples(&[Try("/api/v1/happy/accounts/nothing").with(r#"{"username":"anna"}"#).status(404)]),
     Doc::get("/v1/user/search", "Happy: people by the beginning of their names")
         .query("query: text")
         .answers(&[(JSON, "{ users: [object] }")])

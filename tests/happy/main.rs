@@ -26,3 +26,4 @@ mod realtime;
 mod sign_in;
 mod socket;
 mod sync;
+mod told;

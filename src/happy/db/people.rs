@@ -1,5 +1,6 @@
 //! What accounts are to each other.
 
+use super::accounts;
 use crate::clock::UnixMillis;
 use crate::store::{Connection, OptionalExtension, Row, StoreError, params};
 
@@ -86,6 +87,36 @@ pub fn friends(db: &Connection, asking: &str) -> Result<Vec<Person>, StoreError>
     db.prepare_cached(&sql)?
         .query_and_then([asking], read)?
         .collect()
+}
+
+pub enum Named {
+    /// With the number of the update that tells of it.
+    Done(i64),
+    NoAccount,
+    /// By another account.
+    Taken,
+}
+
+/// Gives an account the name by which others find it, or takes it away.
+pub fn name(
+    db: &Connection,
+    account: &str,
+    name: Option<&str>,
+    now: UnixMillis,
+) -> Result<Named, StoreError> {
+    let is_taken = db
+        .prepare_cached("SELECT 1 FROM happy_accounts WHERE username = ?1 AND id <> ?2")?
+        .exists(params![name, account])?;
+    if is_taken {
+        return Ok(Named::Taken);
+    }
+    let changed = db
+        .prepare_cached("UPDATE happy_accounts SET username = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute(params![account, name, now.0])?;
+    match changed {
+        0 => Ok(Named::NoAccount),
+        _ => Ok(Named::Done(accounts::next_seq(db, account)?)),
+    }
 }
 
 pub fn status(db: &Connection, from: &str, to: &str) -> Result<Status, StoreError> {
