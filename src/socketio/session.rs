@@ -32,6 +32,7 @@ pub(super) struct Session {
     pub(super) unconnected: Cell<Option<MonoMillis>>,
     pub(super) beat: Cell<Beat>,
     sockets: RefCell<Vec<Socket>>,
+    refusals: Cell<u8>,
     attached: RefCell<Option<Box<Attached>>>,
     pub(super) flow: Flow,
 }
@@ -105,6 +106,7 @@ impl Session {
             unconnected: Cell::new(Some(now)),
             beat: Cell::new(Beat::Quiet(now)),
             sockets: RefCell::default(),
+            refusals: Cell::new(0),
             attached: RefCell::default(),
             flow: Flow {
                 second: Cell::new(now),
@@ -332,7 +334,11 @@ impl Session {
         name: String,
         auth: Option<Value>,
     ) -> Option<()> {
+        if self.refusals.get() >= limits::SOCKETIO_REFUSALS_MAX {
+            return None;
+        }
         let Some(io) = endpoint.namespace(&name) else {
+            self.refusals.update(|refusals| refusals + 1);
             let why = json!({"message": "Invalid namespace"});
             self.send(arguments::plain('4', &name, Some(&why)));
             return Some(());
@@ -354,6 +360,7 @@ impl Session {
                     }
                 }
                 Err(refused) => {
+                    session.refusals.update(|refusals| refusals + 1);
                     session
                         .sockets
                         .borrow_mut()

@@ -64,6 +64,20 @@ fn who_is_owed_many_answers_is_not_read_before_it_has_some() {
 }
 
 #[test]
+fn who_is_refused_again_and_again_is_sent_away() {
+    let (address, _ends) = server(IoOptions::default());
+    let (mut client, _) = Client::open(address);
+    for _ in 0..8 {
+        client.say(r#"40{"token":"wrong"}"#);
+        client.expects(r#"44{"message":"Invalid authentication token"}"#);
+        client.say("40/admin,");
+        client.expects(r#"44/admin,{"message":"Invalid namespace"}"#);
+    }
+    client.say(r#"40{"token":"wrong"}"#);
+    client.is_closed();
+}
+
+#[test]
 fn a_poller_that_fetches_nothing_is_cut_off() {
     let (address, ends) = server(IoOptions::default());
     let poller = Poller::connected(address);
