@@ -635,6 +635,11 @@ pub const HAPPY_WRITE_PAUSE: Duration = Duration::from_millis(100);
 /// Methods that one socket answers, and the name of one.
 pub const HAPPY_METHODS_MAX: usize = 256;
 pub const HAPPY_METHOD_BYTES_MAX: usize = 512;
+/// An event that writes counts for one more with each so many bytes, among
+/// [`WS_COMMANDS_MAX`] of its socket that may be under way.
+pub const HAPPY_EVENT_BYTES_COUNTED: usize = 64 * 1024;
+/// What calls of one account hold that wait for a worker.
+pub const HAPPY_WAITING_CALLS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Calls of one socket that wait for an answer.
 pub const HAPPY_CALLS_MAX: usize = 128;
 /// A call waits for its worker to come (back), and then for the worker's answer.

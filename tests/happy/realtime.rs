@@ -390,3 +390,32 @@ fn a_call_waits_for_a_worker_that_comes_back_and_not_for_a_strangers() {
     assert_eq!(phone.answer(hopeless), absent);
     theirs.hears_nothing();
 }
+
+#[test]
+fn calls_that_wait_for_a_worker_hold_a_bounded_amount_and_are_asked_in_order() {
+    const LONG: usize = 1_900_000;
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let mut phone = Socket::user(&client);
+    let call = |letter: &str| json!({"method": "m:bash", "params": letter.repeat(LONG)});
+    let waiting: Vec<u64> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|letter| phone.begin("rpc-call", &call(letter)))
+        .collect();
+    let full = json!({"ok": false, "error": "Too many calls wait for an answer"});
+    assert_eq!(phone.ask("rpc-call", &call("e")), full);
+    let mut daemon = Socket::machine(&client, "m");
+    daemon.emit("rpc-register", &json!({"method": "m:bash"}));
+    assert_eq!(daemon.hear().0, "rpc-registered");
+    for letter in ["a", "b", "c", "d"] {
+        assert_eq!(daemon.works(&json!(letter)), letter.repeat(LONG));
+    }
+    for (id, letter) in waiting.into_iter().zip(["a", "b", "c", "d"]) {
+        assert_eq!(phone.answer(id), json!({"ok": true, "result": letter}));
+    }
+    // With a worker there, nothing waits.
+    let last = phone.begin("rpc-call", &call("e"));
+    daemon.works(&json!("e"));
+    assert_eq!(phone.answer(last), json!({"ok": true, "result": "e"}));
+}

@@ -128,6 +128,7 @@ impl Door {
             account,
             scope,
             open,
+            weight: 0,
             writing: Rc::default(),
             calls: Rc::default(),
         };
@@ -168,6 +169,20 @@ pub fn is_nothing(value: &Value) -> bool {
     }
 }
 
+/// About how much memory a value takes.
+fn weight(value: &Value) -> usize {
+    let more = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| name.len() + weight(value))
+            .sum(),
+    };
+    size_of::<Value>() + more
+}
+
 /// A name that an event has to carry.
 fn name<'a>(event: &'a Value, field: &str) -> Option<&'a str> {
     event[field].as_str().filter(|name| !name.is_empty())
@@ -179,6 +194,8 @@ struct Client {
     account: Rc<str>,
     scope: Scope,
     open: Gauge,
+    /// Of the event that is being taken.
+    weight: usize,
     /// Held by the event that writes; the others stand in line.
     writing: Rc<tokio::sync::Mutex<()>>,
     /// Calls of this socket that wait for an answer.
@@ -191,6 +208,7 @@ impl Handler for Client {
             true => Value::Null,
             false => args.swap_remove(0),
         };
+        self.weight = weight(&event);
         match name {
             "ping" => answer(ack, json!({})),
             "session-alive" => self.session_alive(&event),
@@ -248,9 +266,12 @@ impl Client {
         }
     }
 
-    /// Runs what writes, after all that this socket sent before.
+    /// Runs what writes, after all that this socket sent before. A large event counts for several.
     fn in_order(&self, socket: &Socket, work: impl Future<Output = ()> + 'static) {
-        let (writing, held) = (self.writing.clone(), socket.hold());
+        let count = 1 + self.weight / limits::HAPPY_EVENT_BYTES_COUNTED;
+        let count = count.min(limits::WS_COMMANDS_MAX);
+        let held: Vec<_> = (0..count).map(|_| socket.hold()).collect();
+        let writing = self.writing.clone();
         tokio::task::spawn_local(async move {
             let _turn = writing.lock().await;
             work.await;

@@ -21,6 +21,8 @@ type Methods = BTreeMap<String, Vec<Socket>>;
 #[derive(Default)]
 pub struct Workers {
     accounts: RefCell<BTreeMap<Rc<str>, Methods>>,
+    /// What calls hold that wait for a worker, by account.
+    waiting: RefCell<BTreeMap<Rc<str>, usize>>,
     /// Somebody registered.
     came: Notify,
 }
@@ -78,8 +80,8 @@ impl Workers {
         workers.find(|worker| worker.is_connected()).cloned()
     }
 
-    /// The worker that is there, or comes soon.
-    async fn find(&self, account: &Rc<str>, method: &str) -> Option<Socket> {
+    /// The worker that comes soon.
+    async fn coming(&self, account: &Rc<str>, method: &str) -> Option<Socket> {
         let coming = async {
             loop {
                 let came = self.came.notified();
@@ -91,6 +93,27 @@ impl Workers {
         };
         let found = tokio::time::timeout(limits::HAPPY_WORKER_GRACE, coming);
         found.await.ok()
+    }
+
+    /// Whether a call of this weight may wait; it is [`Workers::waited`] after that.
+    fn waits(&self, account: &Rc<str>, weight: usize) -> bool {
+        let mut all = self.waiting.borrow_mut();
+        let held = all.get(account).copied().unwrap_or(0) + weight;
+        let may = held <= limits::HAPPY_WAITING_CALLS_BYTES_MAX;
+        if may {
+            all.insert(account.clone(), held);
+        }
+        may
+    }
+
+    fn waited(&self, account: &Rc<str>, weight: usize) {
+        let mut all = self.waiting.borrow_mut();
+        if let Some(held) = all.get_mut(account) {
+            *held = held.saturating_sub(weight);
+            if *held == 0 {
+                all.remove(account);
+            }
+        }
     }
 }
 
@@ -118,7 +141,12 @@ impl Client {
         let Some(method) = name(&event, "method").map(str::to_owned) else {
             return answer(ack, failed("Invalid parameters: method is required"));
         };
-        if self.calls.get() >= limits::HAPPY_CALLS_MAX {
+        let workers = &self.happy.0.workers;
+        let there = workers.first(&self.account, &method);
+        let weight = self.weight;
+        if self.calls.get() >= limits::HAPPY_CALLS_MAX
+            || there.is_none() && !workers.waits(&self.account, weight)
+        {
             return answer(ack, failed("Too many calls wait for an answer"));
         }
         let waiting = Waiting::new(&self.calls);
@@ -129,7 +157,16 @@ impl Client {
         );
         tokio::task::spawn_local(async move {
             let _waiting = waiting;
-            let told = match happy.0.workers.find(&account, &method).await {
+            let workers = &happy.0.workers;
+            let worker = match there {
+                Some(worker) => Some(worker),
+                None => {
+                    let came = workers.coming(&account, &method).await;
+                    workers.waited(&account, weight);
+                    came
+                }
+            };
+            let told = match worker {
                 None => failed("RPC method not available"),
                 Some(worker) if *worker.id() == caller => {
                     failed("Cannot call RPC on the same socket")
@@ -143,17 +180,16 @@ impl Client {
 
 async fn ask(worker: &Socket, method: &str, mut event: Value) -> Value {
     let mut request = json!({"method": method});
-    if event.get("params").is_some() {
-        request["params"] = event["params"].take();
+    if let Some(params) = event.get_mut("params") {
+        request["params"] = params.take();
     }
     drop(event);
     let asking = worker.emit_with_ack("rpc-request", &[request], limits::HAPPY_CALL_WAIT);
     match asking.await {
-        Ok(mut answers) if answers.is_empty() => {
-            answers.clear();
-            json!({"ok": true})
+        Ok(mut answers) if !answers.is_empty() => {
+            json!({"ok": true, "result": answers.swap_remove(0)})
         }
-        Ok(mut answers) => json!({"ok": true, "result": answers.swap_remove(0)}),
+        Ok(_) => json!({"ok": true}),
         Err(AckError::TimedOut) => failed("operation has timed out"),
         Err(AckError::Disconnected) => failed("RPC target disconnected"),
         Err(AckError::TooMany) => failed("Too many calls wait for an answer"),
