@@ -105,6 +105,8 @@ pub const ENGINE_PACKETS_PER_S_MAX: usize = 500;
 /// What one client may have unread, where its room says nothing else.
 pub const SOCKETIO_QUEUE_BYTES_MAX: usize = 1024 * 1024;
 pub const SOCKETIO_QUEUE_PACKETS_MAX: usize = 1_024;
+/// Of a message or post before the first accepted CONNECT: it holds a token and little else.
+pub const SOCKETIO_STRANGER_BYTES_MAX: usize = 16 * 1024;
 /// Times that one session is refused a namespace: looking at a token costs more than a packet.
 pub const SOCKETIO_REFUSALS_MAX: u8 = 16;
 /// Answers that one client waits for; it is not read while there are more.

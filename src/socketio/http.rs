@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::polling::{Polled, Polling};
-use super::session::{Farewell, Session, Transport};
+use super::session::{Farewell, Session, Transport, stranger_bytes_max};
 use super::socket::random_id;
 use super::wire::Wire;
 use super::{DisconnectReason, Endpoint, Io, SocketId, engine};
@@ -92,7 +92,7 @@ async fn answer(endpoint: Rc<Endpoint>, request: Request) -> Result<Response, Ht
             (true, _, _) if is_upgrade => take_over(&endpoint, request, session),
             (false, Transport::Polling(polling), Method::GET) => poll(session, polling).await,
             (false, Transport::Polling(polling), Method::POST) => {
-                post(&endpoint, request, session, polling).await
+                post(request, session, polling).await
             }
             _ => Ok(Refusal::BadRequest.into()),
         };
@@ -126,9 +126,9 @@ fn open_text(endpoint: &Endpoint, sid: &SocketId, upgrades: &[&str]) -> String {
     format!("0{told}")
 }
 
-fn upgrade_options(endpoint: &Endpoint) -> UpgradeOptions {
+fn upgrade_options(endpoint: &Endpoint, message_bytes_max: usize) -> UpgradeOptions {
     UpgradeOptions {
-        message_bytes_max: endpoint.options.max_payload,
+        message_bytes_max,
         queue_bytes_max: endpoint.options.queue_bytes_max,
         queue_messages_max: endpoint.options.queue_messages_max,
     }
@@ -139,7 +139,8 @@ fn open_websocket(
     request: Request,
     sid: SocketId,
 ) -> Result<Response, HttpError> {
-    let (options, endpoint) = (upgrade_options(endpoint), endpoint.clone());
+    let options = upgrade_options(endpoint, stranger_bytes_max(&endpoint.options));
+    let endpoint = endpoint.clone();
     websocket::upgrade(request, options, move |wire| {
         wire.send(websocket::Frame::text(&open_text(&endpoint, &sid, &[])));
         Wire::of(Session::open(&endpoint, Transport::WebSocket(wire.clone())))
@@ -164,9 +165,8 @@ fn take_over(
     request: Request,
     session: Rc<Session>,
 ) -> Result<Response, HttpError> {
-    websocket::upgrade(request, upgrade_options(endpoint), move |wire| {
-        Wire::beside(session, wire)
-    })
+    let options = upgrade_options(endpoint, session.message_bytes_max());
+    websocket::upgrade(request, options, move |wire| Wire::beside(session, wire))
 }
 
 async fn poll(session: Rc<Session>, polling: Rc<Polling>) -> Result<Response, HttpError> {
@@ -178,7 +178,6 @@ async fn poll(session: Rc<Session>, polling: Rc<Polling>) -> Result<Response, Ht
 }
 
 async fn post(
-    endpoint: &Endpoint,
     mut request: Request,
     session: Rc<Session>,
     polling: Rc<Polling>,
@@ -188,7 +187,7 @@ async fn post(
         return Ok(Refusal::BadRequest.into());
     }
     let _posted = Posted(polling.clone());
-    let body = request.body(endpoint.options.max_payload).await?;
+    let body = request.body(session.message_bytes_max()).await?;
     let text = std::str::from_utf8(&body).ok();
     let Some(packets) = text.and_then(|text| engine::parse_payload(text).ok()) else {
         session.end(DisconnectReason::TransportClose, Farewell::Abrupt);

@@ -156,6 +156,12 @@ impl Polling {
         true
     }
 
+    /// The WebSocket that is to take over.
+    pub(super) fn coming(&self) -> Option<websocket::Socket> {
+        let probe = self.probe.borrow();
+        probe.as_ref().map(|(wire, _)| wire.clone())
+    }
+
     pub(super) fn probed(&self) {
         self.is_probed.set(true);
         self.wake();

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::polling::Polling;
 use super::socket::Socket;
 use super::{
-    Arguments, DisconnectReason, Endpoint, SocketId, arguments, engine, heartbeat, packet,
+    Arguments, DisconnectReason, Endpoint, IoOptions, SocketId, arguments, engine, heartbeat,
+    packet,
 };
 use crate::clock::MonoMillis;
 use crate::limits;
@@ -33,6 +34,8 @@ pub(super) struct Session {
     pub(super) beat: Cell<Beat>,
     sockets: RefCell<Vec<Socket>>,
     refusals: Cell<u8>,
+    /// A namespace has accepted it, be it left since.
+    is_let_in: Cell<bool>,
     attached: RefCell<Option<Box<Attached>>>,
     pub(super) flow: Flow,
 }
@@ -107,6 +110,7 @@ impl Session {
             beat: Cell::new(Beat::Quiet(now)),
             sockets: RefCell::default(),
             refusals: Cell::new(0),
+            is_let_in: Cell::new(false),
             attached: RefCell::default(),
             flow: Flow {
                 second: Cell::new(now),
@@ -356,7 +360,7 @@ impl Session {
             match connecting.await {
                 Ok(handler) => {
                     if socket.begin(handler) {
-                        session.unconnected.set(None);
+                        session.let_in();
                     }
                 }
                 Err(refused) => {
@@ -372,6 +376,26 @@ impl Session {
         Some(())
     }
 
+    fn let_in(&self) {
+        self.unconnected.set(None);
+        self.is_let_in.set(true);
+        let wire = match self.transport() {
+            Transport::WebSocket(wire) => Some(wire),
+            Transport::Polling(polling) => polling.coming(),
+        };
+        if let Some(wire) = wire {
+            wire.set_message_bytes_max(self.message_bytes_max());
+        }
+    }
+
+    pub(super) fn message_bytes_max(&self) -> usize {
+        match self.endpoint.upgrade() {
+            Some(endpoint) if self.is_let_in.get() => endpoint.options.max_payload,
+            Some(endpoint) => stranger_bytes_max(&endpoint.options),
+            None => 0,
+        }
+    }
+
     fn socket(&self, namespace: &str) -> Option<Socket> {
         let sockets = self.sockets.borrow();
         sockets
@@ -379,6 +403,11 @@ impl Session {
             .find(|socket| socket.namespace() == namespace)
             .cloned()
     }
+}
+
+/// Before a namespace has accepted the client.
+pub(super) fn stranger_bytes_max(options: &IoOptions) -> usize {
+    options.max_payload.min(limits::SOCKETIO_STRANGER_BYTES_MAX)
 }
 
 // How fast the client may send.

@@ -64,6 +64,29 @@ fn who_is_owed_many_answers_is_not_read_before_it_has_some() {
 }
 
 #[test]
+fn a_stranger_may_send_little_until_it_is_let_in() {
+    let (address, _ends) = server(IoOptions::default());
+    let long = format!(r#"40{{"token":"{}"}}"#, "x".repeat(20_000));
+    let (mut stranger, _) = Client::open(address);
+    stranger.say(&long);
+    stranger.is_closed();
+    let poller = Poller::open(address);
+    assert_eq!(poller.post(&long).status, 413);
+    poller.post("40").is(200, "ok");
+    assert!(poller.poll().body.starts_with("40"));
+    let event = format!(r#"42["message","{}"]"#, "x".repeat(900_000));
+    poller.post(&event).is(200, "ok");
+    assert_eq!(poller.poll().body.len(), event.len() + "-back".len());
+    let mut wire = poller.websocket();
+    wire.say("2probe");
+    wire.expects("3probe");
+    wire.say("5");
+    wire.say(&event);
+    let back = wire.hear_event().expect("still open");
+    assert_eq!(back.len(), event.len() + "-back".len());
+}
+
+#[test]
 fn who_is_refused_again_and_again_is_sent_away() {
     let (address, _ends) = server(IoOptions::default());
     let (mut client, _) = Client::open(address);

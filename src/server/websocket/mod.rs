@@ -239,6 +239,7 @@ struct Shared {
     fd: Cell<RawFd>,
     commands: Cell<u32>,
     is_paused: Cell<bool>,
+    message_bytes_max: Cell<u32>,
     queue_bytes_max: u32,
     queue_messages_max: u32,
     /// In the sweeper's seconds.
@@ -313,6 +314,12 @@ impl Socket {
     pub fn begin_command(&self) -> Command {
         self.0.commands.set(self.0.commands.get() + 1);
         Command(self.0.clone())
+    }
+
+    /// Longer or shorter messages from now on, as when the peer is known.
+    pub fn set_message_bytes_max(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.0.message_bytes_max.set(bytes);
     }
 
     /// A paused socket is not read, so that a peer that sends too fast has to wait.

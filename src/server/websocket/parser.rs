@@ -34,7 +34,8 @@ pub struct Violation {
 }
 
 pub struct Parser {
-    message_bytes_max: usize,
+    /// May change between two feeds.
+    pub message_bytes_max: usize,
     fragments_max: u32,
     /// What has begun and not ended; nothing while the socket is idle.
     partial: Option<Box<Partial>>,

@@ -48,6 +48,7 @@ pub(super) fn serve<E: Endpoint>(
         fd: Cell::new(fd),
         commands: Cell::new(0),
         is_paused: Cell::new(false),
+        message_bytes_max: Cell::new(u32::try_from(options.message_bytes_max).unwrap_or(u32::MAX)),
         queue_bytes_max: u32::try_from(options.queue_bytes_max).unwrap_or(u32::MAX),
         queue_messages_max: u32::try_from(options.queue_messages_max).unwrap_or(u32::MAX),
         heard_s: Cell::new(now_s),
@@ -204,6 +205,7 @@ impl<E: Endpoint> Task<E> {
                 ControlFlow::Continue(())
             }
         };
+        self.parser.message_bytes_max = shared.message_bytes_max.get() as usize;
         match self.parser.feed(input, &mut on_event) {
             Ok(read) if closed.is_none() => self.unread = input[read..].to_vec(),
             Ok(_) => {}
