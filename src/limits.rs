@@ -614,6 +614,8 @@ pub const HAPPY_ACCESS_KEYS_MAX: usize = 100;
 /// Of one session.
 pub const HAPPY_ATTACHMENTS_MAX: usize = 10_000;
 pub const HAPPY_ATTACHMENT_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// What an attachment weighs beside its bytes.
+pub const HAPPY_ATTACHMENT_OVERHEAD: usize = 4_096;
 pub const HAPPY_UPLOAD_WINDOW: Duration = Duration::from_secs(60);
 /// Of one account: how often it may ask where to send an attachment.
 pub const HAPPY_UPLOADS_PER_WINDOW: u32 = 60;

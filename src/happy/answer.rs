@@ -19,11 +19,6 @@ pub const SYNTAX_ERROR: &str = "SyntaxError";
 /// Code of a refusal whose text clients compare.
 const EXACT: &str = "EXACT";
 
-/// Who shows a token.
-pub struct Caller {
-    pub account: String,
-}
-
 pub fn ok(value: Value) -> Answer {
     Ok(told(StatusCode::OK, &value))
 }
@@ -156,17 +151,6 @@ impl Happy {
         self.0.members.take(key)?;
         self.note_heard(&known.device, Some(head));
         Ok(known.account)
-    }
-
-    /// As [`Happy::account`], with the refusal as an answer.
-    pub(super) fn caller(&self, head: &RequestHead) -> Result<Result<Caller, Response>, HttpError> {
-        match self.account(head) {
-            Ok(account) => Ok(Ok(Caller { account })),
-            Err(error) if error.code == EXACT => {
-                Ok(Err(told(error.status, &json!({"error": error.message}))))
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// 429 for an address that calls without a token too often.

@@ -161,7 +161,7 @@ async fn download(happy: Happy, request: Request) -> Answer {
     let path = happy.0.files.attachment(&session, name).path();
     let sent = server::files::file(&request.head, path, BYTES).await;
     sent.map_err(|error| match error.status {
-        // The row came back from a backup, which holds no attachments.
+        // The row came back from a backup of before attachments were in them.
         StatusCode::NOT_FOUND => refusal(StatusCode::NOT_FOUND, "Attachment not found"),
         _ => error,
     })

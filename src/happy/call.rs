@@ -12,7 +12,7 @@ use crate::server::{Access, HttpError, Method, Request, RequestHead, Router, Sta
 
 impl Happy {
     /// A route of the protocol. The door lets anybody through: tokens and limits are the room's
-    /// own, [`Happy::caller`] for those who have one and [`Happy::limit_stranger`] for others.
+    /// own, [`Happy::account`] for those who have one and [`Happy::limit_stranger`] for others.
     pub(super) fn route<H, F>(
         &self,
         router: &mut Router,

@@ -74,25 +74,6 @@ impl Files {
             name: name.to_owned(),
         }
     }
-
-    /// Removes the files of a session that is no more.
-    pub fn forget(&self, session: &str) {
-        if !is_name(session) {
-            return;
-        }
-        let folder = self.folder.join(session);
-        let removed = on_thread("upload", move || match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                log::warn!("event=happy_files_not_removed error=\"{error}\"");
-            }
-            _ => {}
-        });
-        tokio::task::spawn_local(async move {
-            if removed.await.is_err() {
-                log::warn!("event=happy_files_not_removed error=\"no thread\"");
-            }
-        });
-    }
 }
 
 impl Place {
@@ -164,54 +145,81 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 impl Happy {
-    /// Removes what a crash left: files without a row. Uploads wait meanwhile.
+    /// Removes the files of a session that is no more.
+    pub(super) fn forget_files(&self, session: &str) {
+        if !is_name(session) {
+            return;
+        }
+        let (happy, session) = (self.clone(), session.to_owned());
+        tokio::task::spawn_local(async move {
+            let files = &happy.0.files;
+            let Ok(_turn) = files.turn().await else {
+                return log::warn!("event=happy_files_left error=\"they go at the next start\"");
+            };
+            let folder = files.folder.join(session);
+            let removed = on_thread("upload", move || fs::remove_dir_all(folder)).await;
+            match removed {
+                Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    log::warn!("event=happy_files_left error=\"{error}\"");
+                }
+                Err(error) => log::warn!("event=happy_files_left error=\"{}\"", error.message),
+                Ok(_) => {}
+            }
+        });
+    }
+
+    /// Removes what a crash left, files without a row, session by session.
     pub(super) fn tidy_files(&self) {
         let room = Rc::downgrade(&self.0);
+        let folder = self.0.files.folder.clone();
         tokio::task::spawn_local(async move {
-            let Some(room) = room.upgrade() else { return };
-            let all = limits::HAPPY_UPLOADS_AT_ONCE as u32;
-            let Ok(_turns) = room.files.turns.acquire_many(all).await else {
-                return;
+            let there = on_thread("upload", move || entries(&folder)).await;
+            let Ok(Ok(there)) = there else {
+                return log::warn!("event=happy_files_not_tidied error=\"the folder is not read\"");
             };
-            let Ok(rows) = room.store.query(attachments::all).await else {
-                return;
-            };
-            let folder = room.files.folder.clone();
-            let tidied = on_thread("upload", move || tidy(&folder, &rows)).await;
-            match tidied {
-                Ok(Ok(0)) => {}
-                Ok(Ok(count)) => log::info!("event=happy_files_tidied count={count}"),
-                Ok(Err(error)) => log::warn!("event=happy_files_not_tidied error=\"{error}\""),
-                Err(error) => {
-                    log::warn!("event=happy_files_not_tidied error=\"{}\"", error.message)
+            for session in there {
+                let Some(room) = room.upgrade() else { return };
+                if let Err(error) = Happy(room).tidy_session(session.path()).await {
+                    log::warn!("event=happy_files_not_tidied error=\"{error}\"");
                 }
             }
         });
     }
+
+    /// Uploads wait meanwhile: between a file and its row nothing may look.
+    async fn tidy_session(&self, folder: PathBuf) -> io::Result<()> {
+        let other = |_| io::ErrorKind::Other;
+        let all = limits::HAPPY_UPLOADS_AT_ONCE as u32;
+        let turns = self.0.files.turns.acquire_many(all).await;
+        let _turns = turns.map_err(|_| io::ErrorKind::Other)?;
+        let id = folder.file_name().and_then(|name| name.to_str());
+        let id = id.unwrap_or_default().to_owned();
+        let rows = self.0.store.query(move |db| attachments::names(db, &id));
+        let rows: Result<_, StoreError> = rows.await;
+        let rows = rows.map_err(io::Error::other)?;
+        on_thread("upload", move || tidy(&folder, &rows))
+            .await
+            .map_err(other)?
+    }
 }
 
-/// How many files went.
-fn tidy(folder: &Path, rows: &BTreeSet<(String, String)>) -> io::Result<usize> {
-    let mut gone = 0;
-    for session in entries(folder)? {
-        let Ok(id) = session.file_name().into_string() else {
+/// Of one session: files without a row, and folders without a file.
+fn tidy(folder: &Path, rows: &BTreeSet<String>) -> io::Result<()> {
+    let attachments = folder.join("attachments");
+    for file in entries(&attachments)? {
+        let name = file.file_name().into_string().unwrap_or_default();
+        if rows.contains(&name) {
             continue;
-        };
-        let attachments = session.path().join("attachments");
-        for file in entries(&attachments)? {
-            let name = file.file_name().into_string().unwrap_or_default();
-            if !rows.contains(&(id.clone(), name)) {
-                match fs::remove_file(file.path()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => gone += 1,
-                }
-            }
         }
-        // Only empty folders go.
-        let _ = fs::remove_dir(&attachments);
-        let _ = fs::remove_dir(session.path());
+        match fs::remove_file(file.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => log::info!("event=happy_file_tidied"),
+        }
     }
-    Ok(gone)
+    // Only empty ones go.
+    let _ = fs::remove_dir(&attachments);
+    let _ = fs::remove_dir(folder);
+    Ok(())
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
@@ -250,10 +258,12 @@ mod tests {
         }
         let kept = files.attachment("s", "kept.enc").path();
         fs::write(kept.with_extension("enc~0"), b"half").expect("written");
-        let rows = BTreeSet::from([("s".to_owned(), "kept.enc".to_owned())]);
-        assert_eq!(tidy(&files.folder, &rows).expect("tidied"), 3);
+        let rows = BTreeSet::from(["kept.enc".to_owned()]);
+        tidy(&files.folder.join("s"), &rows).expect("tidied");
+        tidy(&files.folder.join("t"), &BTreeSet::new()).expect("tidied");
+        let there = entries(&files.folder.join("s/attachments")).expect("a folder");
+        assert_eq!(there.len(), 1);
         assert_eq!(fs::read(&kept).expect("the one"), b"x");
         assert!(!files.folder.join("t").exists());
-        assert_eq!(tidy(&files.folder, &rows).expect("tidied"), 0);
     }
 }

@@ -114,15 +114,12 @@ struct Approved {
 
 async fn respond(happy: Happy, kind: Kind, mut request: Request) -> Answer {
     let approved: Approved = call::body(&mut request).await?;
-    let caller = match happy.caller(&request.head)? {
-        Ok(caller) => caller,
-        Err(refusal) => return Ok(refusal),
-    };
+    let account = happy.account(&request.head)?;
     let Some(key) = box_key(&approved.public_key) else {
         return refused(StatusCode::UNAUTHORIZED, "Invalid public key");
     };
     let now = happy.0.clock.wall();
-    let (response, account) = (approved.response, caller.account);
+    let response = approved.response;
     let answered = happy
         .0
         .store

@@ -160,7 +160,7 @@ async fn delete(happy: Happy, request: Request) -> Answer {
             "Session not found or not owned by user",
         );
     };
-    happy.0.files.forget(request.param("id"));
+    happy.forget_files(request.param("id"));
     let body = json!({"t": "delete-session", "sid": request.param("id")});
     happy.publish(&account, seq, body, Recipients::UserScoped);
     ok(json!({"success": true}))

@@ -18,7 +18,7 @@ pub fn may_come(
     if sessions::seq(db, account, session)?.is_none() {
         return Ok(false);
     }
-    accounts::want_room(db, account, bytes)?;
+    accounts::want_room(db, account, weight(bytes))?;
     let others: i64 = db
         .prepare_cached(
             "SELECT count(*) FROM happy_attachments WHERE session_id = ?1 AND name <> ?2",
@@ -47,8 +47,13 @@ pub fn put(
          VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (session_id, name) DO UPDATE SET bytes = ?4",
     )?
-    .execute(params![session, name, account, bytes as i64, now.0])?;
+    .execute(params![session, name, account, weight(bytes) as i64, now.0])?;
     Ok(true)
+}
+
+/// What it takes of the card, at least a block.
+const fn weight(bytes: usize) -> usize {
+    bytes + limits::HAPPY_ATTACHMENT_OVERHEAD
 }
 
 pub fn is_there(db: &Connection, session: &str, name: &str) -> Result<bool, StoreError> {
@@ -57,9 +62,10 @@ pub fn is_there(db: &Connection, session: &str, name: &str) -> Result<bool, Stor
         .exists([session, name])?)
 }
 
-/// All by session and name, for the start.
-pub fn all(db: &Connection) -> Result<BTreeSet<(String, String)>, StoreError> {
-    let mut statement = db.prepare("SELECT session_id, name FROM happy_attachments")?;
-    let rows = statement.query_and_then([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Of one session, for the start.
+pub fn names(db: &Connection, session: &str) -> Result<BTreeSet<String>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT name FROM happy_attachments WHERE session_id = ?1")?;
+    let rows = statement.query_and_then([session], |row| Ok(row.get(0)?))?;
     rows.collect()
 }
