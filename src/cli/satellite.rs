@@ -347,9 +347,11 @@ impl Satellite {
         }
     }
 
-    /// What is being said is not taken: the next that is said begins anew.
+    /// What is being said may not be taken: it ends, and the next that is said begins anew. The box
+    /// pays no heed to the end of a stream that it refused.
     fn refused(&mut self) {
         if self.sending.take().is_some() {
+            self.tell(&json!({"type": "audio_end", "stream": self.stream}));
             self.idle = true;
             self.voiced = 0;
             self.preroll.clear();

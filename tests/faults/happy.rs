@@ -116,7 +116,6 @@ fn send_over_socket(
     let Some((mut sender, mut witness)) = sockets else {
         return unsure;
     };
-    // One that was told already is not told again, so its sender does not wait for it.
     let again = unsure.map(|local_id| (local_id, false));
     let fresh = (0..).map(|number| (format!("{name}-{number}"), true));
     for (local_id, is_fresh) in again.into_iter().chain(fresh) {
@@ -126,25 +125,33 @@ fn send_over_socket(
         if sender.send(Message::text(format!("42{event}"))).is_err() {
             return Some(local_id);
         }
-        while is_fresh {
-            let Ok(packet) = witness.read() else {
-                return Some(local_id);
-            };
-            let packet = packet.into_text().unwrap_or_default();
-            if packet.as_str() == "2" {
-                let _ = witness.send(Message::text("3"));
-            }
-            let event: Value = match packet.strip_prefix("42") {
-                Some(event) => serde_json::from_str(event).expect("an event"),
-                None => continue,
-            };
-            if event[1]["body"]["message"]["localId"] == local_id.as_str() {
-                acknowledged(local_id);
-                break;
-            }
+        // One that is sent again may have been told before, so nobody waits for it.
+        if is_fresh && !hears_of(&mut witness, &local_id) {
+            return Some(local_id);
+        }
+        if is_fresh {
+            acknowledged(local_id);
         }
     }
     None
+}
+
+/// Whether the update of a message comes before the connection's end.
+fn hears_of(witness: &mut WebSocket<TcpStream>, local_id: &str) -> bool {
+    while let Ok(packet) = witness.read() {
+        let packet = packet.into_text().unwrap_or_default();
+        if packet.as_str() == "2" {
+            let _ = witness.send(Message::text("3"));
+        }
+        let Some(event) = packet.strip_prefix("42") else {
+            continue;
+        };
+        let event: Value = serde_json::from_str(event).expect("an event");
+        if event[1]["body"]["message"]["localId"] == local_id {
+            return true;
+        }
+    }
+    false
 }
 
 /// All messages of a session by local id, after checking that their numbers have no gap.

@@ -79,6 +79,15 @@ pub enum ChangeError {
     Store(StoreError),
 }
 
+/// Of the one change that is under way, until dropped.
+struct Turn<'a>(&'a Settings);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.0.is_changing.set(false);
+    }
+}
+
 impl Settings {
     /// Reads what is stored under the settings of the environment and `.env`.
     pub async fn load(
@@ -136,9 +145,9 @@ impl Settings {
         let settings = self.clone();
         // What is stored comes into force, even when whoever asked goes away meanwhile.
         let changing = tokio::task::spawn_local(async move {
-            let changed = settings.commit(changes).await;
-            settings.0.is_changing.set(false);
-            changed?;
+            let turn = Turn(&settings);
+            settings.commit(changes).await?;
+            drop(turn);
             settings.come_into_force();
             Ok(())
         });

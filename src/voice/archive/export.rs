@@ -1,8 +1,9 @@
 //! From the tables to a file, on a thread, in pages; the client's speed sets the pace.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -52,7 +53,7 @@ impl Export {
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let connection = Store::read_only(&self.database).map_err(other)?;
         match self.format {
-            Format::Lines => self.lines(&connection, out),
+            Format::Lines => self.lines(&connection, out).map(drop),
             Format::Markdown => self.markdown(&connection, out),
             Format::Zip => self.zip(&connection, out),
         }
@@ -62,7 +63,9 @@ impl Export {
         self.audio && self.format == Format::Zip
     }
 
-    fn lines(&self, connection: &Connection, out: &mut dyn Write) -> io::Result<()> {
+    /// Gives back the names of the sounds that the rows speak of.
+    fn lines(&self, connection: &Connection, out: &mut dyn Write) -> io::Result<BTreeSet<String>> {
+        let mut named = BTreeSet::new();
         writeln!(out, "{}", head(self.now))?;
         let bounds = TABLES.iter().map(|table| bound(connection, table));
         let bounds: Vec<Place> = bounds.collect::<Result<_, _>>().map_err(other)?;
@@ -71,11 +74,14 @@ impl Export {
                 if !self.brings_sound() {
                     row.remove("file");
                 }
+                if let Some(name) = row.get("file").and_then(|name| name.as_str()) {
+                    named.insert(name.to_owned());
+                }
                 serde_json::to_writer(&mut *out, &row)?;
                 out.write_all(b"\n")
             })?;
         }
-        Ok(())
+        Ok(named)
     }
 
     fn markdown(&self, connection: &Connection, out: &mut dyn Write) -> io::Result<()> {
@@ -106,13 +112,14 @@ impl Export {
             .compression_method(CompressionMethod::Deflated)
             .large_file(true);
         zip.start_file(LINES_FILE, text)?;
-        self.lines(connection, &mut zip)?;
+        let named = self.lines(connection, &mut zip)?;
         zip.start_file("memories.md", text)?;
         self.markdown(connection, &mut zip)?;
         if self.brings_sound() {
-            for (name, path) in sounds(&self.recordings) {
+            // One without a row is only being recorded, or was begun since.
+            for name in named.iter().filter(|name| super::is_sound_name(name)) {
                 // A recording may go while others are being written.
-                let Ok(mut file) = File::open(path) else {
+                let Ok(mut file) = File::open(self.recordings.join(name)) else {
                     continue;
                 };
                 zip.start_file(format!("{SOUND_FOLDER}{name}"), text)?;
@@ -143,21 +150,6 @@ fn rows(
         }
         place = next;
     }
-}
-
-/// Whole recordings by name, in order.
-fn sounds(folder: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut found: Vec<(String, PathBuf)> = entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .filter(|(name, _)| super::is_sound_name(name))
-        .collect();
-    found.sort();
-    found
 }
 
 fn other(error: impl ToString) -> io::Error {

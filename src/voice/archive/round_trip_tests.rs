@@ -309,7 +309,13 @@ fn a_fault_is_told_with_its_line() {
 fn sound_goes_along_and_names_lead_nowhere_else() {
     let (one, two) = (Box::new(), Box::new());
     std::fs::create_dir(one.path("recordings")).unwrap();
+    one.fill(vec![row(
+        json!({"type": "recording", "id": "rec_0000000000000001",
+        "origin": "upload", "mode": "note", "state": "done", "format": "wav", "file": "rec_1.wav",
+        "recorded_at": 1000, "created_at": 1000, "updated_at": 1000}),
+    )]);
     std::fs::write(one.path("recordings/rec_1.wav"), b"RIFFsound").unwrap();
+    std::fs::write(one.path("recordings/rec_2.wav"), b"RIFF, begun meanwhile").unwrap();
     std::fs::write(one.path("recordings/note.part"), b"half").unwrap();
     std::fs::write(two.path("sent.zip"), one.export(Format::Zip)).unwrap();
     let into = |dry| import::sounds(&two.path("sent.zip"), &two.path("recordings"), dry).unwrap();

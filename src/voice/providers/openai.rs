@@ -277,9 +277,12 @@ fn transcript_of(
         end: f64,
         text: String,
     }
+    // serde's own words quote what it found, which may be what was said.
     let heard: Heard = serde_json::from_slice(body).map_err(|error| {
         EngineError::Broken(format!(
-            "the speech server's answer is not understood: {error}"
+            "the speech server's answer is not understood, near line {} column {}",
+            error.line(),
+            error.column()
         ))
     })?;
     let segments = heard.segments.unwrap_or_default().into_iter();

@@ -71,12 +71,12 @@ impl EncodingVoice {
             return Ok(None);
         }
         let source = Source::bytes(bytes.clone(), Some(SoundFormat::Mp3));
-        let Ok(decoded) = decode(source).await else {
+        let Ok(mut decoded) = decode(source).await else {
             return Ok(None);
         };
         self.encoded.put(place, bytes);
         Ok(Some(SpeechStream::whole(Speech {
-            samples: decoded.samples.clone(),
+            samples: std::mem::take(&mut decoded.samples),
             rate_hz: SPEECH_RATE_HZ,
         })))
     }

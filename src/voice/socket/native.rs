@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::coded::{self, Coded, Sink};
+use super::coded::{self, Coded, Decoding, Sink};
 use super::follow::{Following, follow, unknown};
 use super::incoming::{self, Incoming, StreamEar};
 use super::mouth::NativeMouth;
@@ -65,6 +65,7 @@ impl Native {
             aec: Cell::new(false),
             barging: Cell::new(false),
             stream: Cell::new(0),
+            decoding: RefCell::default(),
             mouth: RefCell::default(),
             room: Rc::clone(&door.shared.room),
             ended: Cell::new(None),
@@ -248,11 +249,16 @@ impl Native {
         })?;
         self.begin_turn()?;
         self.session.event(Event::Interrupt)?;
+        let coded = format.map(|format| self.decode(format));
+        let decoding = coded.as_ref().map(Coded::decoding);
+        if let Some(before) = self.port.decoding.replace(decoding) {
+            before.forget();
+        }
         self.stream = Some(Stream {
             id: start.stream,
             rate_hz: start.rate,
             order: Order::new(),
-            coded: format.map(|format| self.decode(format)),
+            coded,
         });
         self.port.stream.set(start.stream);
         self.port.barging.set(true);
@@ -283,11 +289,9 @@ impl Native {
         }
         match stream.and_then(|stream| stream.coded) {
             Some(coded) => coded.end(),
-            None => {
-                self.port.incoming.end();
-                Ok(())
-            }
+            None => self.port.incoming.end(),
         }
+        Ok(())
     }
 
     fn sound(&mut self, bytes: &[u8]) -> Result<(), VoiceError> {
@@ -428,6 +432,8 @@ pub(super) struct NativePort {
     /// The turn that ends next makes room for sound that is already there.
     barging: Cell<bool>,
     stream: Cell<u16>,
+    /// The compressed stream that came last.
+    decoding: RefCell<Option<Decoding>>,
     mouth: RefCell<Option<Rc<NativeMouth>>>,
     room: Rc<Room>,
     /// How the last turn ended: the reason of the state that follows.
