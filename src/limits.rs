@@ -562,6 +562,8 @@ pub const HAPPY_PAIRINGS_MAX: usize = 1_000;
 pub const HAPPY_PAIRING_PENDING: Duration = Duration::from_secs(3_600);
 /// An answer waits this long for whoever asked.
 pub const HAPPY_PAIRING_ANSWERED: Duration = Duration::from_secs(7 * 86_400);
+/// Once its answer was fetched, for an answer that was lost on the way.
+pub const HAPPY_PAIRING_FETCHED: Duration = Duration::from_secs(86_400);
 /// From one address, without a token. Who waits to be let in asks once a second.
 pub const HAPPY_STRANGER_CALLS_PER_MINUTE: u32 = 300;
 /// Calls with a token, for each account; a terminal at work makes a few each second.
@@ -578,6 +580,8 @@ pub const HAPPY_USAGE_REPORT_BYTES_MAX: usize = 16 * 1024;
 pub const HAPPY_FEED_POSTS_MAX: usize = 1_000;
 /// No second post about the same person within it.
 pub const HAPPY_NOTIFY_AGAIN: Duration = Duration::from_secs(86_400);
+/// Files of attachments that the database knows nothing of, for it may be an older one.
+pub const HAPPY_LOST_FILES_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Tokens of one account that hold; the one not shown for longest goes.
 pub const HAPPY_DEVICES_MAX: usize = 500;
 /// What a device calls itself.

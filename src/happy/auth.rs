@@ -53,7 +53,7 @@ async fn sign_in(happy: Happy, mut request: Request) -> Answer {
         },
     };
     let token = happy
-        .issue(&request.head, &account, Kind::Phone, None)
+        .issue(&request.head, &account, Kind::Phone, None, None)
         .await?;
     ok(json!({"success": true, "token": token}))
 }

@@ -8,11 +8,15 @@ use serde::{Deserialize, Deserializer};
 use super::Happy;
 use super::answer::{Answer, SYNTAX_ERROR};
 use crate::limits;
+use crate::scope;
 use crate::server::{Access, HttpError, Method, Request, RequestHead, Router, StatusCode, header};
 
 impl Happy {
     /// A route of the protocol. The door lets anybody through: tokens and limits are the room's
     /// own, [`Happy::account`] for those who have one and [`Happy::limit_stranger`] for others.
+    ///
+    /// A call comes to its end when whoever made it goes away meanwhile: what it wrote is to be told
+    /// to others, and is not told again when the client repeats it.
     pub(super) fn route<H, F>(
         &self,
         router: &mut Router,
@@ -24,7 +28,19 @@ impl Happy {
         F: Future<Output = Answer> + 'static,
     {
         let happy = self.clone();
-        let handle = move |request| handler(happy.clone(), request);
+        let handle = move |request| {
+            let work = scope::within(scope::current(), handler(happy.clone(), request));
+            let working = tokio::task::spawn_local(work);
+            async move {
+                match working.await {
+                    Ok(answer) => answer,
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => Err(HttpError::busy("The box is stopping; try again.", 1)),
+                    },
+                }
+            }
+        };
         router
             .route(method, path, Access::Public, handle)
             .uncounted();

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::answer::{internal, store_error};
 use super::db::devices::{self, Kind, NewDevice};
+use super::db::pairings;
 use super::{Happy, id};
 use crate::clock::UnixMillis;
 use crate::limits;
@@ -81,13 +82,15 @@ fn told(head: &RequestHead, name: &str) -> Option<String> {
 }
 
 impl Happy {
-    /// A token that holds from now on; `session` names the pairing of a terminal.
+    /// A token that holds from now on; `session` names the pairing of a terminal, `paired` that of
+    /// any device that was let in by another.
     pub(super) async fn issue(
         &self,
         head: &RequestHead,
         account: &str,
         kind: Kind,
         session: Option<&str>,
+        paired: Option<String>,
     ) -> Result<String, HttpError> {
         let room = &self.0;
         let now = room.clock.wall();
@@ -100,10 +103,14 @@ impl Happy {
         };
         let token = room.tokens.issue(account, &new.id, session, now);
         let token = token.ok_or_else(internal)?;
-        let kept = room
-            .store
-            .write(move |db| devices::add(db, &new, now))
-            .await;
+        let kept = room.store.write(move |db| {
+            devices::add(db, &new, now)?;
+            match paired {
+                Some(pairing) => pairings::fetched(db, &pairing, &new.id, now),
+                None => Ok(()),
+            }
+        });
+        let kept: Result<(), StoreError> = kept.await;
         kept.map_err(store_error)?;
         Ok(token)
     }

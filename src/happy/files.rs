@@ -203,17 +203,25 @@ impl Happy {
     }
 }
 
-/// Of one session: files without a row, and folders without a file.
+/// Of one session: what is not whole, what has had no row for long, and folders without a file.
+///
+/// Not at once what has no row: the database may be an older one, whose newer self lies aside.
 fn tidy(folder: &Path, rows: &BTreeSet<String>) -> io::Result<()> {
     let attachments = folder.join("attachments");
     for file in entries(&attachments)? {
         let name = file.file_name().into_string().unwrap_or_default();
-        if rows.contains(&name) {
+        let is_lost = || {
+            let changed = file.metadata().and_then(|about| about.modified()).ok();
+            let age = changed.and_then(|changed| changed.elapsed().ok());
+            age.is_some_and(|age| age > limits::HAPPY_LOST_FILES_KEPT)
+        };
+        if rows.contains(&name) || !(name.contains(PARTIAL) || is_lost()) {
             continue;
         }
         match fs::remove_file(file.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => log::info!("event=happy_file_tidied"),
+            Ok(()) => log::info!("event=happy_file_tidied"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!("event=happy_file_not_tidied name={name:?} error={error}"),
         }
     }
     // Only empty ones go.
@@ -225,7 +233,14 @@ fn tidy(folder: &Path, rows: &BTreeSet<String>) -> io::Result<()> {
 fn entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
     match fs::read_dir(folder) {
         Ok(entries) => entries.collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }
@@ -256,13 +271,24 @@ mod tests {
             let place = files.attachment(session, name);
             write(&place.folder, &place.path(), b"x").expect("written");
         }
+        let long_ago = std::time::SystemTime::now() - 2 * limits::HAPPY_LOST_FILES_KEPT;
+        for (session, name) in [("s", "lost.enc"), ("t", "lost.enc")] {
+            let path = files.attachment(session, name).path();
+            let file = File::options().write(true).open(path).expect("a file");
+            file.set_modified(long_ago).expect("a time");
+        }
+        let newer = files.attachment("s", "of-a-newer-database.enc");
+        write(&newer.folder, &newer.path(), b"x").expect("written");
+        fs::write(files.folder.join("stray"), b"no folder").expect("written");
+        tidy(&files.folder.join("stray"), &BTreeSet::new()).expect("passed over");
         let kept = files.attachment("s", "kept.enc").path();
         fs::write(kept.with_extension("enc~0"), b"half").expect("written");
         let rows = BTreeSet::from(["kept.enc".to_owned()]);
         tidy(&files.folder.join("s"), &rows).expect("tidied");
         tidy(&files.folder.join("t"), &BTreeSet::new()).expect("tidied");
         let there = entries(&files.folder.join("s/attachments")).expect("a folder");
-        assert_eq!(there.len(), 1);
+        assert_eq!(there.len(), 2);
+        assert!(newer.path().exists());
         assert_eq!(fs::read(&kept).expect("the one"), b"x");
         assert!(!files.folder.join("t").exists());
     }

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::answer::store_error;
-use super::db::devices::{self, Device};
+use super::db::devices::{self, Account, Device};
 use super::devices::room_of;
 use super::{Happy, registration};
-use crate::limits;
 use crate::server::{Access, HttpError, Method, Request, Response, Router, StatusCode};
+use crate::store::StoreError;
 
 type Answer = Result<Response, HttpError>;
 
@@ -31,17 +31,18 @@ pub fn routes(router: &mut Router, happy: &Happy) {
 async fn show(happy: Happy) -> Answer {
     let room = &happy.0;
     let found = room.store.query(|db| {
-        let accounts = devices::accounts(db)?;
-        Ok::<_, crate::store::StoreError>((
-            accounts,
-            devices::newest(db, limits::HAPPY_DEVICES_MAX)?,
-        ))
+        let accounts = devices::accounts(db)?.into_iter();
+        let with_devices = accounts.map(|account| {
+            let own = devices::of_account(db, &account.id)?;
+            Ok((account, own))
+        });
+        with_devices.collect::<Result<Vec<(Account, Vec<Device>)>, StoreError>>()
     });
-    let (accounts, devices) = found.await.map_err(store_error)?;
-    let accounts: Vec<Value> = accounts
+    let accounts: Vec<Value> = found
+        .await
+        .map_err(store_error)?
         .into_iter()
-        .map(|account| {
-            let own = devices.iter().filter(|device| device.account == account.id);
+        .map(|(account, own)| {
             json!({
                 "id": account.id,
                 "username": account.username,
@@ -49,7 +50,7 @@ async fn show(happy: Happy) -> Answer {
                 "sessions": account.sessions,
                 "machines": account.machines,
                 "bytes": account.bytes,
-                "devices": own.map(|device| shown(&happy, device)).collect::<Vec<_>>(),
+                "devices": own.iter().map(|device| shown(&happy, device)).collect::<Vec<_>>(),
             })
         })
         .collect();

@@ -72,11 +72,24 @@ async fn ask(happy: Happy, kind: Kind, mut request: Request) -> Answer {
     let Some((response, account)) = pairing.answer else {
         return ok(json!({"state": "requested"}));
     };
-    let (kind, session) = match kind {
-        Kind::Terminal => (devices::Kind::Terminal, Some(pairing.id.as_str())),
-        Kind::Account => (devices::Kind::Linked, None),
+    let session = (kind == Kind::Terminal).then_some(pairing.id.as_str());
+    let token = match pairing.device {
+        // Who asks again is the same, whoever that may be: the key is no secret.
+        Some(device) => {
+            let token = room.tokens.issue(&account, &device, session, now);
+            token.ok_or_else(internal)?
+        }
+        None => {
+            let kind = match kind {
+                Kind::Terminal => devices::Kind::Terminal,
+                Kind::Account => devices::Kind::Linked,
+            };
+            let paired = Some(pairing.id.clone());
+            happy
+                .issue(&request.head, &account, kind, session, paired)
+                .await?
+        }
     };
-    let token = happy.issue(&request.head, &account, kind, session).await?;
     ok(json!({"state": "authorized", "token": token, "response": response}))
 }
 

@@ -125,6 +125,9 @@ async fn archive(happy: Happy, request: Request) -> Answer {
         .store
         .write(move |db| sessions::archive(db, &owner, &id, now))
         .await;
+    if archived.is_err() {
+        happy.session_resumes(request.param("id"));
+    }
     if !archived.map_err(store_error)? {
         return refused(StatusCode::NOT_FOUND, "Session not found");
     }

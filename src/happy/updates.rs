@@ -15,7 +15,6 @@ use crate::socketio::{Broadcast, Io, Room, SocketId};
 /// Which of the account's sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipients {
-    All,
     UserScoped,
     /// The session's own and the user-scoped ones.
     Session(String),
@@ -26,7 +25,6 @@ pub enum Recipients {
 impl Recipients {
     fn rooms(&self, account: &str) -> Vec<Room> {
         match self {
-            Recipients::All => vec![all_of(account)],
             Recipients::UserScoped => vec![users_of(account)],
             Recipients::Session(id) => vec![users_of(account), session_of(account, id)],
             Recipients::Machine(id) => vec![users_of(account), machine_of(account, id)],
@@ -35,10 +33,6 @@ impl Recipients {
 }
 
 // No room of one account is a room of another's.
-
-pub fn all_of(account: &str) -> Room {
-    account.into()
-}
 
 pub fn users_of(account: &str) -> Room {
     format!("{account}/users").into()

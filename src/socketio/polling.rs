@@ -107,6 +107,8 @@ impl Polling {
         self.probe.take();
         self.queued_bytes.set(0);
         self.last_word.set(Some(NOOP));
+        // A POST that waits is read on; from now on only the WebSocket is paused.
+        self.resumed.notify_waiters();
         self.wake();
         self.queue.take()
     }

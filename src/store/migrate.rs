@@ -81,6 +81,10 @@ pub const STEPS: &[Step] = &[
         name: "0016_happy_weights",
         sql: include_str!("sql/0016_happy_weights.sql"),
     },
+    Step {
+        name: "0017_happy_pairing_device",
+        sql: include_str!("sql/0017_happy_pairing_device.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

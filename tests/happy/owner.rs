@@ -1,9 +1,14 @@
 //! What the owner of the box sees and decides.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::phone::{Phone, call, get, home};
+use crate::phone::{Phone, call, claims, get, home, post};
 use crate::socket::Socket;
 use crate::support::{Home, Running, out};
 
@@ -31,8 +36,7 @@ fn a_device_is_seen_and_taken_back_and_its_sockets_end() {
         assert_eq!(device["connected"], true);
         assert_eq!(device["host"], address.as_str());
     }
-    let id =
-        crate::phone::claims(lost.bearer.strip_prefix("Bearer ").expect("a token"))["jti"].clone();
+    let id = claims(lost.bearer.strip_prefix("Bearer ").expect("a token"))["jti"].clone();
     let path = format!("/api/v1/happy/devices/{}", id.as_str().expect("an id"));
     assert_eq!(call(&running, "DELETE", &path, None).0, 200);
     assert_eq!(call(&running, "DELETE", &path, None).0, 404);
@@ -45,6 +49,67 @@ fn a_device_is_seen_and_taken_back_and_its_sockets_end() {
     other.hears_nothing();
     assert_eq!(kept.get("/v1/sessions").0, 200);
     assert_eq!(devices(&running).len(), 1);
+}
+
+#[test]
+fn a_terminal_that_was_taken_back_does_not_come_in_by_the_key_it_once_showed() {
+    let home = home("open");
+    let running = home.serve();
+    let phone = Client::new(&running, 1);
+    let key = STANDARD.encode([9; 32]);
+    let ask = || {
+        post(
+            &running,
+            "/v1/auth/request",
+            None,
+            &json!({"publicKey": key}),
+        )
+        .1
+    };
+    assert_eq!(ask(), json!({"state": "requested"}));
+    let answer = json!({"publicKey": key, "response": "c2VhbGVk"});
+    assert_eq!(phone.post("/v1/auth/response", &answer).0, 200);
+    let device = |told: &Value| {
+        assert_eq!(told["state"], "authorized", "{told}");
+        claims(told["token"].as_str().expect("a token"))["jti"].clone()
+    };
+    let (first, again) = (device(&ask()), device(&ask()));
+    assert_eq!(first, again, "one device, however often it asks");
+    let terminals = devices(&running);
+    let terminals = terminals
+        .iter()
+        .filter(|device| device["kind"] == "terminal");
+    assert_eq!(terminals.count(), 1);
+    let path = format!("/api/v1/happy/devices/{}", first.as_str().expect("an id"));
+    assert_eq!(call(&running, "DELETE", &path, None).0, 200);
+    assert_eq!(ask(), json!({"state": "requested"}));
+}
+
+#[test]
+fn what_a_caller_wrote_is_told_to_others_though_it_hung_up() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let session = client.session("t");
+    let mut phone = Socket::user(&client);
+    for number in 0..20 {
+        let local_id = format!("l-{number}");
+        let body = json!({"messages": [{"localId": local_id, "content": "c"}]}).to_string();
+        let head = format!(
+            "POST /v3/sessions/{session}/messages HTTP/1.1\r\nhost: localhost\r\n\
+             authorization: {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            client.bearer,
+            body.len()
+        );
+        let address = running.address("http").expect("a plain listener");
+        let mut hasty = TcpStream::connect(address).expect("a connection");
+        hasty.write_all((head + &body).as_bytes()).expect("sent");
+        hasty.shutdown(Shutdown::Write).expect("shut");
+        drop(hasty);
+        let told = phone.hears_update();
+        assert_eq!(told["body"]["message"]["localId"], local_id.as_str());
+    }
 }
 
 #[test]

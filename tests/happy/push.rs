@@ -102,11 +102,8 @@ fn every_phone_is_told_once_and_one_without_the_app_is_forgotten() {
         messages[0], expected,
         "the session {session} is the terminal's to name"
     );
+    running.wait_for_log("event=happy_push kind=permission result=sent");
     let log = running.log();
-    assert!(
-        log.contains("event=happy_push kind=permission result=sent"),
-        "{log}"
-    );
     for secret in ["ExponentPushToken", "May I?", "Claude asks"] {
         assert!(!log.contains(secret), "{log}");
     }

@@ -36,6 +36,13 @@ pub fn make(
     of_key(db, key)
 }
 
+/// What the account weighs.
+pub fn stored(db: &Connection, account: &str) -> Result<i64, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT bytes FROM happy_accounts WHERE id = ?1")?
+        .query_row([account], |row| row.get(0))?)
+}
+
 /// Refuses what would make the account store more than it may.
 pub fn want_room(db: &Connection, account: &str, more: usize) -> Result<(), WriteError> {
     let stored: i64 = db

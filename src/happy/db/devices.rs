@@ -36,7 +36,6 @@ pub struct NewDevice {
 
 pub struct Device {
     pub id: String,
-    pub account: String,
     pub kind: String,
     pub agent: Option<String>,
     pub host: Option<String>,
@@ -103,21 +102,20 @@ pub fn remove(db: &Connection, id: &str) -> Result<bool, StoreError> {
     Ok(removed > 0)
 }
 
-/// The devices of all accounts that were heard of last.
-pub fn newest(db: &Connection, limit: usize) -> Result<Vec<Device>, StoreError> {
+/// Of an account, that heard of last first.
+pub fn of_account(db: &Connection, account: &str) -> Result<Vec<Device>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT id, account_id, kind, agent, host, created_at, seen_at FROM happy_devices
-         ORDER BY seen_at DESC LIMIT ?1",
+        "SELECT id, kind, agent, host, created_at, seen_at FROM happy_devices
+         WHERE account_id = ?1 ORDER BY seen_at DESC",
     )?;
-    let rows = statement.query_map([limit as i64], |row| {
+    let rows = statement.query_map([account], |row| {
         Ok(Device {
             id: row.get(0)?,
-            account: row.get(1)?,
-            kind: row.get(2)?,
-            agent: row.get(3)?,
-            host: row.get(4)?,
-            created_at: UnixMillis(row.get(5)?),
-            seen_at: UnixMillis(row.get(6)?),
+            kind: row.get(1)?,
+            agent: row.get(2)?,
+            host: row.get(3)?,
+            created_at: UnixMillis(row.get(4)?),
+            seen_at: UnixMillis(row.get(5)?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

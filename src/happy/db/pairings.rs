@@ -1,5 +1,7 @@
 //! Requests to be let in, and the answers to them.
 
+use std::time::Duration;
+
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, Row, StoreError, params};
@@ -25,7 +27,14 @@ pub struct Pairing {
     pub supports_v2: bool,
     /// Ciphertext for the requester, and the account that gave it.
     pub answer: Option<(String, String)>,
+    /// Whom it let in.
+    pub device: Option<String>,
 }
+
+/// Still holds at ?3: asked for an hour ago at most, answered a week ago, fetched a day ago, and
+/// what it let in was not taken back.
+const HOLDS: &str = "coalesce(fetched_at + ?6, answered_at + ?5, created_at + ?4) > ?3
+    AND (device_id IS NULL OR EXISTS (SELECT 1 FROM happy_devices WHERE id = device_id))";
 
 /// One request of this key that has not expired.
 pub fn get(
@@ -34,17 +43,33 @@ pub fn get(
     key: &str,
     now: UnixMillis,
 ) -> Result<Option<Pairing>, StoreError> {
-    db.prepare_cached(
-        "SELECT id, supports_v2, response, account_id FROM happy_pairings
-             WHERE kind = ?1 AND public_key = ?2
-               AND coalesce(answered_at + ?5, created_at + ?4) > ?3",
-    )?
+    db.prepare_cached(&format!(
+        "SELECT id, supports_v2, response, account_id, device_id FROM happy_pairings
+         WHERE kind = ?1 AND public_key = ?2 AND {HOLDS}"
+    ))?
     .query_and_then(
-        params![kind.word(), key, now.0, pending_ms(), answered_ms()],
+        params![
+            kind.word(),
+            key,
+            now.0,
+            ms(limits::HAPPY_PAIRING_PENDING),
+            ms(limits::HAPPY_PAIRING_ANSWERED),
+            ms(limits::HAPPY_PAIRING_FETCHED)
+        ],
         pairing,
     )?
     .next()
     .transpose()
+}
+
+/// The device that came in by it.
+pub fn fetched(db: &Connection, id: &str, device: &str, now: UnixMillis) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE happy_pairings SET device_id = ?2, fetched_at = ?3
+         WHERE id = ?1 AND device_id IS NULL",
+    )?
+    .execute(params![id, device, now.0])?;
+    Ok(())
 }
 
 /// Makes the request unless it is there; removes those that have expired. `None` when as many
@@ -57,10 +82,17 @@ pub fn ask(
     supports_v2: bool,
     now: UnixMillis,
 ) -> Result<Option<Pairing>, StoreError> {
-    db.prepare_cached(
-        "DELETE FROM happy_pairings WHERE coalesce(answered_at + ?3, created_at + ?2) <= ?1",
-    )?
-    .execute(params![now.0, pending_ms(), answered_ms()])?;
+    db.prepare_cached(&format!(
+        "DELETE FROM happy_pairings WHERE ?1 IS ?2 AND NOT ({HOLDS})"
+    ))?
+    .execute(params![
+        0,
+        0,
+        now.0,
+        ms(limits::HAPPY_PAIRING_PENDING),
+        ms(limits::HAPPY_PAIRING_ANSWERED),
+        ms(limits::HAPPY_PAIRING_FETCHED)
+    ])?;
     db.prepare_cached(
         "INSERT INTO happy_pairings (kind, public_key, id, supports_v2, created_at)
          SELECT ?1, ?2, ?3, ?4, ?5 WHERE (SELECT count(*) FROM happy_pairings) < ?6
@@ -97,12 +129,8 @@ pub fn answer(
     Ok(true)
 }
 
-fn pending_ms() -> i64 {
-    limits::HAPPY_PAIRING_PENDING.as_millis() as i64
-}
-
-fn answered_ms() -> i64 {
-    limits::HAPPY_PAIRING_ANSWERED.as_millis() as i64
+fn ms(time: Duration) -> i64 {
+    time.as_millis() as i64
 }
 
 fn pairing(row: &Row) -> Result<Pairing, StoreError> {
@@ -111,5 +139,6 @@ fn pairing(row: &Row) -> Result<Pairing, StoreError> {
         id: row.get(0)?,
         supports_v2: row.get(1)?,
         answer: response.zip(account),
+        device: row.get(4)?,
     })
 }

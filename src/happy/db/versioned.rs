@@ -85,6 +85,7 @@ pub fn swap(
         Field::MachineState => ", active = 1, last_active_at = ?5",
         _ => "",
     };
+    let before = accounts::stored(db, account)?;
     let changed = db
         .prepare_cached(&format!(
             "UPDATE {table} SET {column} = ?3, {column}_version = {column}_version + 1,
@@ -93,7 +94,10 @@ pub fn swap(
         ))?
         .execute(params![id, account, value, expected, now.0])?;
     if changed > 0 {
-        accounts::want_room(db, account, value.map_or(0, str::len))?;
+        // Its weight is counted by now; what makes an account lighter is always taken.
+        if accounts::stored(db, account)? > before {
+            accounts::want_room(db, account, 0)?;
+        }
         let seq = accounts::next_seq(db, account)?;
         let version = expected + 1;
         return Ok(Swap::Done { version, seq });

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::db::WriteError;
 use super::db::versioned::{self, Field, Swap};
 use super::devices::room_of;
-use super::updates::{Recipients, all_of, machine_of, session_of, users_of};
+use super::updates::{Recipients, machine_of, session_of, users_of};
 use super::{Happy, Room};
 use crate::limits;
 use crate::ops::{Gauge, Registry};
@@ -100,13 +100,14 @@ impl Door {
         let known = token.as_str().map(|token| happy.known(token));
         let known = known.transpose().unwrap_or_else(|error| {
             log::error!("event=happy_store_failed error=\"{error}\"");
+            // Clients that are refused stay away; those whose connection ends come back.
+            socket.disconnect();
             None
         });
         let known = known.flatten().ok_or("Invalid authentication token")?;
         let account: Rc<str> = known.account.into();
         happy.note_heard(&known.device, None);
         socket.join(room_of(&known.device));
-        socket.join(all_of(&account));
         let gauge = match &scope {
             Scope::User { .. } => {
                 socket.join(users_of(&account));
