@@ -50,6 +50,31 @@ pub fn question_of(
         .optional()?)
 }
 
+/// What the question of a recording was answered.
+pub struct Told {
+    pub message: String,
+    pub conversation: String,
+    pub content: String,
+}
+
+pub fn answer_of(connection: &Connection, recording: &str) -> Result<Option<Told>, VoiceError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT a.id, a.conversation_id, a.content FROM messages q
+             JOIN messages a ON a.conversation_id = q.conversation_id AND a.seq > q.seq
+             WHERE q.recording_id = ?1 AND q.role = 'user' AND a.role = 'assistant'
+             ORDER BY a.seq LIMIT 1",
+        )?
+        .query_row([recording], |row| {
+            Ok(Told {
+                message: row.get(0)?,
+                conversation: row.get(1)?,
+                content: row.get(2)?,
+            })
+        })
+        .optional()?)
+}
+
 /// Adds both sides, with the conversation where it does not exist yet; inside a transaction. The
 /// person's side may stand there already, of a turn that a power cut ended.
 pub fn insert_turn(connection: &Connection, turn: &NewTurn) -> Result<(), VoiceError> {

@@ -139,6 +139,7 @@ pub fn transcribed(
 }
 
 /// Nothing is left to be done: the words, what memory they made, and what their client was told.
+/// What was forgotten meanwhile stays so.
 pub fn answered(
     connection: &Connection,
     id: &str,
@@ -150,7 +151,8 @@ pub fn answered(
     connection
         .prepare_cached(
             "UPDATE recordings SET state = 'done', text = ?2, memory_id = coalesce(?3, memory_id),
-                result = coalesce(?4, result), updated_at = ?5 WHERE id = ?1",
+                result = coalesce(?4, result), updated_at = ?5
+             WHERE id = ?1 AND NOT (state = 'done' AND text IS NULL)",
         )?
         .execute(params![
             id,
@@ -206,6 +208,15 @@ pub fn given_up(connection: &Connection, id: &str, now: UnixMillis) -> Result<()
         )?
         .execute(params![id, now.0])?;
     Ok(())
+}
+
+/// Whether it is still being recorded or waits.
+pub fn is_unfinished(connection: &Connection, id: &str) -> Result<bool, VoiceError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT 1 FROM recordings WHERE id = ?1 AND state IN ('recording', 'waiting')",
+        )?
+        .exists([id])?)
 }
 
 /// As if it had never been: a false start, or sound that nobody was told is here.

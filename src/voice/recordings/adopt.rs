@@ -76,6 +76,10 @@ impl Recordings {
         self.0
             .store
             .write(move |connection| {
+                // The queue may have come to it since it was looked for.
+                if !db::recordings::is_unfinished(connection, &id)? {
+                    return Ok(());
+                }
                 if is_empty {
                     return db::recordings::delete(connection, &id);
                 }

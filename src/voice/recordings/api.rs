@@ -135,14 +135,23 @@ fn answer_again(room: &Room, known: &Recorded) -> Result<Response, HttpError> {
     let store = room.recordings.database();
     let job = store.read(|connection| db::jobs::of_recording(connection, &known.id))?;
     if known.state == State::Done && job.is_none() {
-        return Ok(data(
-            StatusCode::OK,
-            &json!({
-                "recording_id": known.id, "text": known.text,
-                "intent": if known.memory_id.is_some() { "note" } else { "none" },
-                "memory_id": known.memory_id,
-            }),
-        ));
+        let told = store.read(|connection| db::conversations::answer_of(connection, &known.id))?;
+        let intent = match (&known.memory_id, &told) {
+            (Some(_), _) => "note",
+            (None, Some(_)) => "chat",
+            (None, None) => "none",
+        };
+        let mut result = json!({
+            "recording_id": known.id, "text": known.text, "intent": intent,
+            "memory_id": known.memory_id,
+        });
+        // The power went between the answer and the note of what its client was told.
+        if let Some(told) = told {
+            result["reply"] = json!(told.content);
+            result["conversation_id"] = json!(told.conversation);
+            result["message_id"] = json!(told.message);
+        }
+        return Ok(data(StatusCode::OK, &result));
     }
     let language = known.language.as_deref();
     Ok(queued(&known.id, job.as_deref(), language))
