@@ -136,15 +136,14 @@ pub fn internal() -> HttpError {
 impl Happy {
     /// The account of the token that the call shows.
     pub(super) fn account(&self, head: &RequestHead) -> Result<String, HttpError> {
-        let refuse = |text| Err(refusal(StatusCode::UNAUTHORIZED, text));
-        let shown = head.header("authorization");
-        let token = shown.and_then(|value| value.strip_prefix("Bearer "));
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
+        let refuse = |text| {
+            self.0.strangers.take(RateKey::of(None, head.client))?;
+            Err(refusal(StatusCode::UNAUTHORIZED, text))
+        };
+        let Some(token) = shown_token(head) else {
             return refuse("Missing authorization header");
         };
         let Some(known) = self.known(token).map_err(store_error)? else {
-            // It cost a signature.
-            self.0.strangers.take(RateKey::of(None, head.client))?;
             return refuse("Invalid token");
         };
         let key = RateKey::Device(known.account.as_str().into());
@@ -153,10 +152,23 @@ impl Happy {
         Ok(known.account)
     }
 
+    /// Whether [`Happy::account`] would know whose call it is.
+    pub(super) fn has_token(&self, head: &RequestHead) -> Result<bool, HttpError> {
+        let Some(token) = shown_token(head) else {
+            return Ok(false);
+        };
+        Ok(self.known(token).map_err(store_error)?.is_some())
+    }
+
     /// 429 for an address that calls without a token too often.
     pub(super) fn limit_stranger(&self, request: &Request) -> Result<(), HttpError> {
         self.0
             .strangers
             .take(RateKey::of(None, request.head.client))
     }
+}
+
+fn shown_token(head: &RequestHead) -> Option<&str> {
+    let token = head.header("authorization")?.strip_prefix("Bearer ")?;
+    Some(token).filter(|token| !token.is_empty())
 }

@@ -9,7 +9,6 @@ use super::answer::{Answer, ok, refused, store_error, write_error};
 use super::db::WriteError;
 use super::db::artifacts::{self, Artifact, Changed, Current, NewArtifact, OfId, Part};
 use super::{Happy, Recipients, call};
-use crate::limits;
 use crate::server::{HttpError, Method, Request, Router, StatusCode};
 use crate::store::StoreError;
 
@@ -33,11 +32,12 @@ impl Happy {
         new: NewArtifact,
     ) -> Result<Option<Artifact>, WriteError> {
         let (owner, now) = (account.to_owned(), self.0.clock.wall());
-        let bytes = new.header.len() + new.body.len();
         let made = self
             .0
             .store
-            .write_sized(bytes, move |db| artifacts::of_id(db, &owner, &new, now))
+            .write_sized(new.bytes(), move |db| {
+                artifacts::of_id(db, &owner, &new, now)
+            })
             .await?;
         Ok(match made {
             OfId::AnotherAccounts => None,
@@ -141,7 +141,7 @@ struct New {
 }
 
 async fn make(happy: Happy, mut request: Request) -> Answer {
-    let new: New = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
+    let new: New = call::large_body(&happy, &mut request).await?;
     if !is_uuid(&new.id) {
         return Err(HttpError::invalid("id has to be a UUID."));
     }
@@ -172,7 +172,7 @@ struct Change {
 }
 
 async fn change(happy: Happy, mut request: Request) -> Answer {
-    let asked: Change = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
+    let asked: Change = call::large_body(&happy, &mut request).await?;
     // Without the version that it replaces a part does not count.
     let part = |data: Option<String>, expected: Option<u32>| {
         let (data, expected) = data.zip(expected)?;

@@ -52,9 +52,29 @@ pub async fn body<T: DeserializeOwned>(request: &mut Request) -> Result<T, HttpE
     body_of(request, limits::BODY_BYTES_DEFAULT).await
 }
 
+/// The body's JSON object, as large as an account may send it. Of whoever shows no good token no
+/// more is read than of a small call.
+pub async fn large_body<T: DeserializeOwned>(
+    happy: &Happy,
+    request: &mut Request,
+) -> Result<T, HttpError> {
+    let bytes_max = match happy.has_token(&request.head)? {
+        true => limits::HAPPY_BODY_BYTES_MAX,
+        false => limits::BODY_BYTES_DEFAULT,
+    };
+    let found = body_of(request, bytes_max).await;
+    if let Err(error) = &found
+        && error.status == StatusCode::PAYLOAD_TOO_LARGE
+    {
+        // To a stranger the token is what is wrong.
+        happy.account(&request.head)?;
+    }
+    found
+}
+
 /// The body's JSON object of at most `bytes_max`. Clients say that their empty bodies are JSON,
 /// which is an object without fields.
-pub async fn body_of<T: DeserializeOwned>(
+async fn body_of<T: DeserializeOwned>(
     request: &mut Request,
     bytes_max: usize,
 ) -> Result<T, HttpError> {
@@ -96,19 +116,20 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
         b"" => b"{}",
         body => body,
     };
-    if serde_json::from_slice::<IgnoredAny>(body).is_err() {
-        return Err(HttpError::new(
+    // A list would pass for the fields of a struct in their order.
+    let found = match body.starts_with(b"{") {
+        true => serde_json::from_slice(body)
+            .map_err(|error| format!("The body is not as expected: {error}.")),
+        false => Err(String::from("The body has to be a JSON object.")),
+    };
+    found.map_err(|text| match serde_json::from_slice::<IgnoredAny>(body) {
+        Ok(_) => HttpError::invalid(text),
+        Err(_) => HttpError::new(
             StatusCode::BAD_REQUEST,
             SYNTAX_ERROR,
             "The body is no JSON.",
-        ));
-    }
-    // A list would pass for the fields of a struct in their order.
-    if !body.starts_with(b"{") {
-        return Err(HttpError::invalid("The body has to be a JSON object."));
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| HttpError::invalid(format!("The body is not as expected: {error}.")))
+        ),
+    })
 }
 
 /// A field that may be null and may not be absent.

@@ -8,7 +8,6 @@ use super::answer::{Answer, ok, refusal, store_error, told, write_error};
 use super::db::kv::{self, Mutated, Mutation};
 use super::db::{WriteError, accounts};
 use super::{Happy, Recipients, call};
-use crate::limits;
 use crate::server::{HttpError, Method, Request, Router, StatusCode};
 use crate::store::StoreError;
 
@@ -80,7 +79,7 @@ struct Asked {
 }
 
 async fn mutate(happy: Happy, mut request: Request) -> Answer {
-    let Batch { mutations } = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
+    let Batch { mutations } = call::large_body(&happy, &mut request).await?;
     check_count("mutations", mutations.len())?;
     let account = happy.account(&request.head)?;
     let owner = account.clone();

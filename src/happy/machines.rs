@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::answer::{Answer, base64_or_null, ok, refused, store_error, write_error};
 use super::db::machines::{self, Machine, NewMachine, OfId};
 use super::{Happy, Recipients, call};
-use crate::limits;
 use crate::server::{Method, Request, Router, StatusCode};
 
 pub fn routes(router: &mut Router, happy: &Happy) {
@@ -33,7 +32,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 }
 
 async fn create(happy: Happy, mut request: Request) -> Answer {
-    let asked: Asked = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
+    let asked: Asked = call::large_body(&happy, &mut request).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
     let account = happy.account(&request.head)?;
     let new = NewMachine {
@@ -46,7 +45,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
     let made = happy
         .0
         .store
-        .write_sized(new.metadata.len(), move |db| {
+        .write_sized(new.bytes(), move |db| {
             machines::of_id(db, &owner, &new, now)
         })
         .await;

@@ -79,7 +79,7 @@ struct Item {
 }
 
 async fn post(happy: Happy, mut request: Request) -> Answer {
-    let posted: Posted = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
+    let posted: Posted = call::large_body(&happy, &mut request).await?;
     let count = posted.messages.len();
     let is_named = posted.messages.iter().all(|item| !item.local_id.is_empty());
     if !(1..=POSTED_MAX).contains(&count) || !is_named {
@@ -92,7 +92,7 @@ async fn post(happy: Happy, mut request: Request) -> Answer {
     let mut bytes = 0;
     let mut new = Vec::with_capacity(count);
     for item in posted.messages {
-        bytes += item.content.len();
+        bytes += item.content.len() + item.local_id.len() + limits::HAPPY_MESSAGE_OVERHEAD;
         new.push(NewMessage {
             id: id::new(now).ok_or_else(internal)?,
             local_id: Some(item.local_id),

@@ -36,7 +36,7 @@ struct Asked {
 }
 
 async fn create(happy: Happy, mut request: Request) -> Answer {
-    let asked: Asked = call::body_of(&mut request, limits::HAPPY_BODY_BYTES_MAX).await?;
+    let asked: Asked = call::large_body(&happy, &mut request).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
     let account = happy.account(&request.head)?;
     let now = happy.0.clock.wall();
@@ -50,7 +50,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
     let made = happy
         .0
         .store
-        .write_sized(new.metadata.len(), move |db| {
+        .write_sized(new.bytes(), move |db| {
             sessions::of_tag(db, &owner, &new, now)
         })
         .await;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::phone::{home, post};
+use crate::phone::{get, home, post};
 
 fn seqs(told: &Value) -> Vec<i64> {
     let messages = told["messages"].as_array().expect("messages");
@@ -249,6 +249,34 @@ fn ciphertext_is_kept_up_to_the_largest_body_and_refused_beyond_it() {
     let (_, told) = client.get(&path);
     assert_eq!(seqs(&told), [1]);
     assert_eq!(told["messages"][0]["content"]["c"], json!(content));
+}
+
+#[test]
+fn a_large_body_of_a_stranger_is_refused_before_it_is_sent() {
+    let home = home("open");
+    let running = home.serve();
+    let address = running.address("http").expect("a plain listener");
+    for bearer in ["", "authorization: Bearer nobody\r\n"] {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let head = format!(
+            "POST /v1/sessions HTTP/1.1\r\nhost: localhost\r\n{bearer}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            1024 * 1024 + 1
+        );
+        stream.write_all(head.as_bytes()).expect("a head");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+}
+
+#[test]
+fn an_address_that_calls_without_a_token_again_and_again_is_told_to_wait() {
+    let home = home("open");
+    let running = home.serve();
+    let statuses: Vec<u16> = (0..400).map(|_| get(&running, "/v1/sessions").0).collect();
+    assert_eq!(statuses[0], 401);
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[test]

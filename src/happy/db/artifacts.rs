@@ -31,6 +31,14 @@ pub struct NewArtifact {
     pub data_encryption_key: String,
 }
 
+impl NewArtifact {
+    /// All that the client chose.
+    pub fn bytes(&self) -> usize {
+        let parts = self.header.len() + self.body.len();
+        parts + self.id.len() + self.data_encryption_key.len()
+    }
+}
+
 /// An artifact, and what became of asking for its making.
 pub enum OfId {
     /// With the number of the update that tells of it.
@@ -85,9 +93,7 @@ pub fn of_id(
     if is_taken {
         return Ok(OfId::AnotherAccounts);
     }
-    let parts = new.header.len() + new.body.len();
-    let key = new.id.len() + new.data_encryption_key.len();
-    accounts::want_room(db, account, parts + key)?;
+    accounts::want_room(db, account, new.bytes())?;
     let made = db
         .prepare_cached(
             "INSERT INTO happy_artifacts

@@ -29,6 +29,15 @@ pub struct NewMachine {
     pub data_encryption_key: Option<String>,
 }
 
+impl NewMachine {
+    /// All that the client chose.
+    pub fn bytes(&self) -> usize {
+        let weight = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let state = weight(&self.daemon_state) + weight(&self.data_encryption_key);
+        self.id.len() + self.metadata.len() + state
+    }
+}
+
 const COLUMNS: &str = "id, metadata, metadata_version, daemon_state, daemon_state_version, \
      data_encryption_key, active, last_active_at, created_at, updated_at";
 
@@ -56,9 +65,7 @@ pub fn of_id(
     if is_taken {
         return Ok(OfId::AnotherAccounts);
     }
-    let weight = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let state = weight(&new.daemon_state) + weight(&new.data_encryption_key);
-    accounts::want_room(db, account, new.id.len() + new.metadata.len() + state)?;
+    accounts::want_room(db, account, new.bytes())?;
     let made = db
         .prepare_cached(
             "INSERT INTO happy_machines (id, account_id, metadata, daemon_state,

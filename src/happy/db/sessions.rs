@@ -30,6 +30,14 @@ pub struct NewSession {
     pub data_encryption_key: Option<String>,
 }
 
+impl NewSession {
+    /// All that the client chose.
+    pub fn bytes(&self) -> usize {
+        let key = self.data_encryption_key.as_ref().map_or(0, String::len);
+        self.tag.len() + self.metadata.len() + key
+    }
+}
+
 const COLUMNS: &str = "id, seq, created_at, updated_at, active, last_active_at, metadata, \
      metadata_version, agent_state, agent_state_version, data_encryption_key";
 
@@ -50,8 +58,7 @@ pub fn of_tag(
     if let Some(session) = known(db)? {
         return Ok((session, None));
     }
-    let key = new.data_encryption_key.as_ref().map_or(0, String::len);
-    accounts::want_room(db, account, new.tag.len() + new.metadata.len() + key)?;
+    accounts::want_room(db, account, new.bytes())?;
     let made = db
         .prepare_cached(
             "INSERT INTO happy_sessions (id, account_id, tag, metadata, data_encryption_key,

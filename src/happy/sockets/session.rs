@@ -28,7 +28,8 @@ impl Client {
             let now = happy.0.clock.wall();
             let Some(id) = id::new(now) else { return };
             let (owner, of) = (account.to_string(), session.clone());
-            let stored = happy.write_event(content.len(), move |db| {
+            let bytes = content.len() + local_id.as_ref().map_or(0, String::len);
+            let stored = happy.write_event(bytes, move |db| {
                 let new = NewMessage {
                     id: id.clone(),
                     local_id: local_id.clone(),
