@@ -401,8 +401,9 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
-        // What a limit or a lost client cuts off is kept; what somebody waves away is not.
-        self.is_deliberate = !self.is_ending && event != Event::Tick;
+        // What a limit, a lost client or something to be said cuts off is kept; what somebody waves
+        // away is not.
+        self.is_deliberate = !self.is_ending && !matches!(event, Event::Tick | Event::Say);
         let (state, effects) = step(&self.state, event, self.context.now());
         self.state = state;
         self.shown.set(state);

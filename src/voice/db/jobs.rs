@@ -56,7 +56,12 @@ pub fn insert(
 
 /// Adds a job unless it is there and not done. Call `Queue::wake` after the commit.
 pub fn ensure(connection: &Connection, job: &NewJob, now: UnixMillis) -> Result<(), VoiceError> {
-    check_room(connection)?;
+    let is_there = connection
+        .prepare_cached("SELECT 1 FROM jobs WHERE kind = ?1 AND subject = ?2")?
+        .exists(params![job.kind.name(), job.subject])?;
+    if !is_there {
+        check_room(connection)?;
+    }
     connection.prepare_cached(ENSURE)?.execute(params![
         NewJob::fresh_id(),
         job.kind.name(),
