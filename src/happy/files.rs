@@ -1,7 +1,8 @@
 //! The room's folder of the card: `files/sessions/<session>/attachments/<name>`.
 //!
 //! Names that a client gives are plain, so none leads out of the folder. A file is written under
-//! another name, synced and then renamed; what a crash left without a row goes at the start.
+//! another name, synced and then renamed; what a crash left half goes at the start, and what has had
+//! no row for long.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};

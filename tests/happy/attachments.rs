@@ -65,6 +65,12 @@ fn a_blob_comes_back_as_it_went_also_after_kill_and_goes_with_its_session() {
     let stray = folder_of(&home, "gone").join("stray.enc");
     fs::create_dir_all(stray.parent().expect("a folder")).expect("made");
     fs::write(&stray, b"of a session that is no more").expect("written");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * 86_400);
+    let file_of_old = fs::File::options()
+        .write(true)
+        .open(&stray)
+        .expect("a file");
+    file_of_old.set_modified(long_ago).expect("a time");
     let running = home.serve();
     let client = Client::new(&running, 1);
     let (_, told) = client.post(
