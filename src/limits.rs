@@ -575,7 +575,9 @@ pub const HAPPY_KV_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const HAPPY_PUSH_TOKENS_MAX: usize = 100;
 /// Of one account; the oldest go.
 pub const HAPPY_USAGE_REPORTS_MAX: usize = 20_000;
-pub const HAPPY_USAGE_REPORT_BYTES_MAX: usize = 16 * 1024;
+pub const HAPPY_USAGE_REPORT_BYTES_MAX: usize = 2 * 1024;
+/// What is added up for one hour or day: tokens and costs, so many names of each.
+pub const HAPPY_USAGE_NAMES_MAX: usize = 100;
 /// Of one account; the oldest go.
 pub const HAPPY_FEED_POSTS_MAX: usize = 1_000;
 /// No second post about the same person within it.
@@ -589,6 +591,8 @@ pub const HAPPY_AGENT_CHARS_MAX: usize = 120;
 /// That a device was heard of is written so seldom.
 pub const HAPPY_SEEN_AGAIN: Duration = Duration::from_secs(600);
 pub const HAPPY_TOKEN_BYTES_MAX: usize = 4_096;
+/// What a push carries beside its words; Expo takes no more in all.
+pub const HAPPY_PUSH_DATA_BYTES_MAX: usize = 4_096;
 /// The terminal waits 15 seconds for what became of a push.
 pub const HAPPY_PUSH_WAIT: Duration = Duration::from_secs(8);
 /// Of one account.
@@ -606,7 +610,8 @@ pub const HAPPY_INVITES_MAX: usize = 16;
 pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);
 /// One post may carry a hundred messages.
 pub const HAPPY_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Text in one page of messages; what is over comes with the next page.
+/// Text in one page of messages, and of one list of sessions, machines or artifacts; what is over
+/// comes with the next page, or is left out as too old.
 pub const HAPPY_PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A session not heard of for longer is not listed among the active ones.
 pub const HAPPY_ACTIVE_WINDOW: Duration = Duration::from_secs(900);
@@ -632,6 +637,8 @@ pub const HAPPY_ACCOUNT_BYTES_MAX: i64 = 8 * 1024 * 1024 * 1024;
 pub const HAPPY_MESSAGE_OVERHEAD: usize = 200;
 /// Of a session that goes, so many messages in one transaction.
 pub const HAPPY_DELETED_AT_ONCE: usize = 5_000;
+/// And no more text than that but for the last of them.
+pub const HAPPY_DELETED_BYTES_AT_ONCE: i64 = 4 * 1024 * 1024;
 /// One event of a Happy client: a file that is read from afar comes close to a megabyte.
 pub const HAPPY_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What may wait for a Happy client that does not read.

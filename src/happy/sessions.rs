@@ -86,14 +86,12 @@ async fn page(happy: Happy, request: Request) -> Answer {
         Some(Some(id)) => Some(id.to_owned()),
         None => None,
     };
-    let mut found = happy
+    let (found, has_next) = happy
         .0
         .store
-        .query(move |db| sessions::page(db, &account, before.as_deref(), since, limit + 1))
+        .query(move |db| sessions::page(db, &account, before.as_deref(), since, limit))
         .await
         .map_err(store_error)?;
-    let has_next = found.len() > limit;
-    found.truncate(limit);
     let last = found.last().filter(|_| has_next);
     let next = last.map(|session| format!("{CURSOR}{}", session.id));
     ok(json!({"sessions": found, "nextCursor": next, "hasNext": has_next}))

@@ -48,7 +48,8 @@ async fn query(happy: Happy, mut request: Request) -> Answer {
         from: milliseconds(asked.start_time).unwrap_or(0),
         to: milliseconds(asked.end_time).unwrap_or(i64::MAX),
     };
-    let reports = happy
+    let group = asked.group_by.unwrap_or(Group::Day);
+    let sums = happy
         .0
         .store
         .query(move |db| -> Result<_, StoreError> {
@@ -57,16 +58,17 @@ async fn query(happy: Happy, mut request: Request) -> Answer {
             {
                 return Ok(None);
             }
-            usage::within(db, &account, &window).map(Some)
+            let mut sums = Sums::new(group, TimeZone::system());
+            usage::within(db, &account, &window, |made, data| sums.add(made, data))?;
+            Ok(Some(sums))
         })
         .await
         .map_err(store_error)?
         .ok_or_else(|| refusal(StatusCode::NOT_FOUND, "Session not found"))?;
-    let group = asked.group_by.unwrap_or(Group::Day);
     ok(json!({
-        "usage": sums(&reports, group, &TimeZone::system()),
+        "totalReports": sums.reports,
+        "usage": sums.told(),
         "groupBy": group.word(),
-        "totalReports": reports.len(),
     }))
 }
 
@@ -108,32 +110,56 @@ struct Data {
     cost: Map<String, Value>,
 }
 
-/// Whatever is a number is added up, hour by hour or day by day, the oldest first.
-fn sums(reports: &[(i64, String)], group: Group, zone: &TimeZone) -> Vec<Value> {
-    let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
-    for (made, data) in reports {
+/// Whatever is a number is added up, hour by hour or day by day.
+struct Sums {
+    group: Group,
+    zone: TimeZone,
+    /// Damaged ones too.
+    reports: usize,
+    sums: BTreeMap<i64, Sum>,
+}
+
+impl Sums {
+    fn new(group: Group, zone: TimeZone) -> Sums {
+        Sums {
+            group,
+            zone,
+            reports: 0,
+            sums: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, made: i64, data: &str) {
+        self.reports += 1;
         let Ok(data) = serde_json::from_str::<Data>(data) else {
-            continue;
+            return;
         };
-        let sum = sums.entry(group.start(*made, zone)).or_default();
+        let start = self.group.start(made, &self.zone);
+        let sum = self.sums.entry(start).or_default();
         sum.reports += 1;
         for (total, part) in [(&mut sum.tokens, data.tokens), (&mut sum.cost, data.cost)] {
             for (name, value) in part {
-                if let Some(number) = value.as_f64() {
+                let has_place =
+                    total.len() < limits::HAPPY_USAGE_NAMES_MAX || total.contains_key(&name);
+                if let Some(number) = value.as_f64().filter(|_| has_place) {
                     *total.entry(name).or_default() += number;
                 }
             }
         }
     }
-    let told = |(start, sum): (i64, Sum)| {
-        json!({
-            "timestamp": start,
-            "tokens": numbers(sum.tokens),
-            "cost": numbers(sum.cost),
-            "reportCount": sum.reports,
-        })
-    };
-    sums.into_iter().map(told).collect()
+
+    /// The oldest first.
+    fn told(self) -> Vec<Value> {
+        let told = |(start, sum): (i64, Sum)| {
+            json!({
+                "timestamp": start,
+                "tokens": numbers(sum.tokens),
+                "cost": numbers(sum.cost),
+                "reportCount": sum.reports,
+            })
+        };
+        self.sums.into_iter().map(told).collect()
+    }
 }
 
 /// Whole numbers without a point, as other writers of JSON have them.
@@ -257,7 +283,12 @@ mod tests {
             (start + 3_599_999, report(json!({"total": 0.5, "input": 3}))),
             (start + 1, String::from("damaged")),
         ];
-        let told = sums(&reports, Group::Hour, &zone);
+        let mut sums = Sums::new(Group::Hour, zone);
+        for (made, data) in &reports {
+            sums.add(*made, data);
+        }
+        assert_eq!(sums.reports, 4);
+        let told = sums.told();
         let cost = json!({"total": 0.25});
         let first = json!({"timestamp": start / 1_000 - 3_600, "tokens": {"total": 1},
             "cost": cost, "reportCount": 1});

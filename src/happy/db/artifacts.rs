@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{WriteError, accounts};
+use super::{WriteError, accounts, page_of};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, Row, StoreError, params};
@@ -142,7 +142,10 @@ pub fn newest(db: &Connection, account: &str, limit: usize) -> Result<Vec<Artifa
     );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_and_then(params![account, limit as i64], without_body)?;
-    rows.collect()
+    let (found, _) = page_of(rows, limit, |artifact| {
+        artifact.header.len() + artifact.data_encryption_key.len()
+    })?;
+    Ok(found)
 }
 
 /// Replaces the parts when each expected version is the present one, and nothing otherwise.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{WriteError, accounts};
+use super::{WriteError, accounts, page_of};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, Row, StoreError, params};
@@ -111,7 +111,12 @@ pub fn list(db: &Connection, account: &str) -> Result<Vec<Machine>, StoreError> 
     );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_and_then([account], machine)?;
-    rows.collect()
+    let (found, _) = page_of(rows, limits::HAPPY_MACHINES_MAX, |machine| {
+        let state = machine.daemon_state.as_ref().map_or(0, String::len);
+        let key = machine.data_encryption_key.as_ref();
+        machine.id.len() + machine.metadata.len() + state + key.map_or(0, String::len)
+    })?;
+    Ok(found)
 }
 
 /// The number of the update that tells of it; `None` when there was no such machine.

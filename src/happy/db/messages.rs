@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{WriteError, accounts, sessions};
+use super::{WriteError, accounts, page_of, sessions};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, Row, StoreError, params};
@@ -51,8 +51,7 @@ impl Message {
     }
 }
 
-/// A page, and whether there is more: of at most `limit` messages, and of no more text than
-/// [`limits::HAPPY_PAGE_BYTES_MAX`] beyond the first. `None`: no such session.
+/// A page, and whether there is more. `None`: no such session.
 pub fn page(
     db: &Connection,
     account: &str,
@@ -71,18 +70,8 @@ pub fn page(
         "SELECT id, seq, local_id, content, created_at FROM happy_messages
          WHERE session_id = ?1 AND {bound}"
     ))?;
-    let mut rows = statement.query(params![session, seq])?;
-    let (mut messages, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let message = message(row)?;
-        bytes += message.content.len();
-        let is_over = bytes > limits::HAPPY_PAGE_BYTES_MAX && !messages.is_empty();
-        if is_over || messages.len() == limit {
-            return Ok(Some((messages, true)));
-        }
-        messages.push(message);
-    }
-    Ok(Some((messages, false)))
+    let rows = statement.query_and_then(params![session, seq], message)?;
+    page_of(rows, limit, |message| message.content.len()).map(Some)
 }
 
 /// What became of messages that were handed in.

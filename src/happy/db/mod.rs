@@ -1,5 +1,6 @@
 //! The room's rows, one file for each family.
 
+use crate::limits;
 use crate::store::{SqlError, StoreError};
 
 pub mod access_keys;
@@ -42,4 +43,24 @@ impl From<SqlError> for WriteError {
     fn from(error: SqlError) -> WriteError {
         WriteError::Store(error.into())
     }
+}
+
+/// A page, and whether there is more: of at most `limit` rows, and of no more text than
+/// [`limits::HAPPY_PAGE_BYTES_MAX`] beyond the first.
+fn page_of<T>(
+    rows: impl Iterator<Item = Result<T, StoreError>>,
+    limit: usize,
+    weight: impl Fn(&T) -> usize,
+) -> Result<(Vec<T>, bool), StoreError> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        bytes += weight(&row);
+        let is_over = bytes > limits::HAPPY_PAGE_BYTES_MAX && !page.is_empty();
+        if is_over || page.len() == limit {
+            return Ok((page, true));
+        }
+        page.push(row);
+    }
+    Ok((page, false))
 }

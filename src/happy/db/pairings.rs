@@ -72,8 +72,8 @@ pub fn fetched(db: &Connection, id: &str, device: &str, now: UnixMillis) -> Resu
     Ok(())
 }
 
-/// Makes the request unless it is there; removes those that have expired. `None` when as many
-/// wait as may.
+/// Makes the request unless it is there; removes those that have expired. Where as many are kept as
+/// may, the oldest goes that nobody answered; `None` when all are answered.
 pub fn ask(
     db: &Connection,
     kind: Kind,
@@ -93,6 +93,14 @@ pub fn ask(
         ms(limits::HAPPY_PAIRING_ANSWERED),
         ms(limits::HAPPY_PAIRING_FETCHED)
     ])?;
+    db.prepare_cached(
+        "DELETE FROM happy_pairings
+         WHERE id = (SELECT id FROM happy_pairings WHERE response IS NULL
+                     ORDER BY created_at LIMIT 1)
+           AND (SELECT count(*) FROM happy_pairings) >= ?3
+           AND NOT EXISTS (SELECT 1 FROM happy_pairings WHERE kind = ?1 AND public_key = ?2)",
+    )?
+    .execute(params![kind.word(), key, limits::HAPPY_PAIRINGS_MAX as i64])?;
     db.prepare_cached(
         "INSERT INTO happy_pairings (kind, public_key, id, supports_v2, created_at)
          SELECT ?1, ?2, ?3, ?4, ?5 WHERE (SELECT count(*) FROM happy_pairings) < ?6

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{WriteError, accounts};
+use super::{WriteError, accounts, page_of};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, OptionalExtension, Row, StoreError, ToSql, params};
@@ -84,7 +84,7 @@ pub fn of_tag(
 /// Newest change first.
 pub fn newest(db: &Connection, account: &str, limit: usize) -> Result<Vec<Session>, StoreError> {
     let rest = "ORDER BY updated_at DESC, id DESC LIMIT ?2";
-    list(db, rest, params![account, limit as i64])
+    Ok(list(db, rest, params![account, limit as i64], limit)?.0)
 }
 
 /// Active and heard of since `since`, newest first.
@@ -95,26 +95,36 @@ pub fn active(
     limit: usize,
 ) -> Result<Vec<Session>, StoreError> {
     let rest = "AND active = 1 AND last_active_at > ?2 ORDER BY last_active_at DESC LIMIT ?3";
-    list(db, rest, params![account, since.0, limit as i64])
+    Ok(list(db, rest, params![account, since.0, limit as i64], limit)?.0)
 }
 
-/// A page by id, newest first: below `before`, changed after `since`.
+/// A page by id, newest first, and whether there is more: below `before`, changed after `since`.
 pub fn page(
     db: &Connection,
     account: &str,
     before: Option<&str>,
     since: i64,
     limit: usize,
-) -> Result<Vec<Session>, StoreError> {
+) -> Result<(Vec<Session>, bool), StoreError> {
     let rest = "AND (?2 IS NULL OR id < ?2) AND updated_at > ?3 ORDER BY id DESC LIMIT ?4";
-    list(db, rest, params![account, before, since, limit as i64])
+    let read = limit as i64 + 1;
+    list(db, rest, params![account, before, since, read], limit)
 }
 
-fn list(db: &Connection, rest: &str, values: &[&dyn ToSql]) -> Result<Vec<Session>, StoreError> {
+fn list(
+    db: &Connection,
+    rest: &str,
+    values: &[&dyn ToSql],
+    limit: usize,
+) -> Result<(Vec<Session>, bool), StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM happy_sessions WHERE account_id = ?1 {rest}");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_and_then(values, session)?;
-    rows.collect()
+    page_of(rows, limit, |session| {
+        let state = session.agent_state.as_ref().map_or(0, String::len);
+        let key = session.data_encryption_key.as_ref();
+        session.metadata.len() + state + key.map_or(0, String::len)
+    })
 }
 
 /// The number of its newest message; `None` when the account has no such session.
@@ -147,13 +157,25 @@ pub fn empty(db: &Connection, account: &str, id: &str) -> Result<bool, StoreErro
     if seq(db, account, id)?.is_none() {
         return Ok(false);
     }
-    let gone = db
-        .prepare_cached(
-            "DELETE FROM happy_messages WHERE rowid IN
-                 (SELECT rowid FROM happy_messages WHERE session_id = ?1 LIMIT ?2)",
-        )?
-        .execute(params![id, limits::HAPPY_DELETED_AT_ONCE as i64])?;
-    Ok(gone == limits::HAPPY_DELETED_AT_ONCE)
+    let mut found = db.prepare_cached(
+        "SELECT rowid, octet_length(content) FROM happy_messages WHERE session_id = ?1 LIMIT ?2",
+    )?;
+    let mut rows = found.query(params![id, limits::HAPPY_DELETED_AT_ONCE as i64])?;
+    let (mut going, mut bytes): (Vec<i64>, i64) = (Vec::new(), 0);
+    while let Some(row) = rows.next()?
+        && bytes < limits::HAPPY_DELETED_BYTES_AT_ONCE
+    {
+        going.push(row.get(0)?);
+        bytes += row.get::<_, i64>(1)?;
+    }
+    let mut delete = db.prepare_cached("DELETE FROM happy_messages WHERE rowid = ?1")?;
+    for message in &going {
+        delete.execute([message])?;
+    }
+    Ok(
+        going.len() == limits::HAPPY_DELETED_AT_ONCE
+            || bytes >= limits::HAPPY_DELETED_BYTES_AT_ONCE,
+    )
 }
 
 /// Removes it with what is left of its messages. The number of the update that tells of it;

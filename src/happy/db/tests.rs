@@ -7,7 +7,7 @@ use crate::happy::db::machines::NewMachine;
 use crate::happy::db::messages::NewMessage;
 use crate::happy::db::sessions::NewSession;
 use crate::happy::db::{
-    WriteError, accounts, artifacts, attachments, machines, messages, sessions,
+    WriteError, accounts, artifacts, attachments, machines, messages, pairings, sessions,
 };
 use crate::limits;
 use crate::store::{Connection, migrate};
@@ -170,4 +170,64 @@ fn updates_are_numbered_in_the_order_of_the_writes_and_known_things_take_none() 
     assert_eq!(told, [(2, 1), (3, 3)]);
     assert_eq!(stored.messages.len(), 3);
     assert_eq!(sessions::delete(&db, "a", "s").expect("deleted"), Some(4));
+}
+
+#[test]
+fn lists_of_large_sessions_are_cut_and_their_pages_meet() {
+    let db = with_account();
+    for id in ["s1", "s2", "s3"] {
+        let new = NewSession {
+            id: id.into(),
+            tag: id.into(),
+            metadata: "m".repeat(7 * 1024 * 1024),
+            data_encryption_key: None,
+        };
+        sessions::of_tag(&db, "a", &new, NOW).expect("a session");
+    }
+    assert_eq!(sessions::newest(&db, "a", 150).expect("a list").len(), 2);
+    let (page, has_more) = sessions::page(&db, "a", None, -1, 50).expect("a page");
+    assert_eq!((page.len(), has_more), (2, true));
+    let before = Some(page[1].id.as_str());
+    let (page, has_more) = sessions::page(&db, "a", before, -1, 50).expect("the rest");
+    assert_eq!(
+        (page[0].id.as_str(), page.len(), has_more),
+        ("s1", 1, false)
+    );
+}
+
+#[test]
+fn a_session_of_large_messages_goes_in_pieces() {
+    let db = with_account();
+    make(&db, "s").expect("a session");
+    for name in ["a", "b", "c"] {
+        let new = NewMessage {
+            id: name.into(),
+            local_id: None,
+            content: "x".repeat(3 * 1024 * 1024),
+        };
+        messages::store(&db, "a", "s", vec![new], NOW).expect("a message");
+    }
+    assert!(sessions::empty(&db, "a", "s").expect("a piece"));
+    let left: i64 = db
+        .query_row("SELECT count(*) FROM happy_messages", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(left, 1);
+    assert!(!sessions::empty(&db, "a", "s").expect("the last piece"));
+}
+
+#[test]
+fn whoever_floods_the_pairings_does_not_shut_them() {
+    let db = with_account();
+    let ask = |number: usize| {
+        let (name, now) = (number.to_string(), UnixMillis(NOW.0 + number as i64));
+        let kind = pairings::Kind::Terminal;
+        pairings::ask(&db, kind, &name, &name, true, now).expect("a request")
+    };
+    assert!(ask(0).is_some());
+    let answered = pairings::answer(&db, pairings::Kind::Terminal, "0", "sealed", "a", NOW);
+    assert!(answered.expect("an answer"));
+    for number in 1..limits::HAPPY_PAIRINGS_MAX + 10 {
+        assert!(ask(number).is_some(), "{number}");
+    }
+    assert!(ask(0).expect("the answered one").answer.is_some());
 }

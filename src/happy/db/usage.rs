@@ -58,20 +58,21 @@ pub fn store(
     Ok(report)
 }
 
-/// Times of making and what was reported, the oldest first.
+/// Hands over times of making and what was reported, the oldest first.
 pub fn within(
     db: &Connection,
     account: &str,
     window: &Window,
-) -> Result<Vec<(i64, String)>, StoreError> {
-    db.prepare_cached(
+    mut each: impl FnMut(i64, &str),
+) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(
         "SELECT created_at, data FROM happy_usage
          WHERE account_id = ?1 AND created_at BETWEEN ?2 AND ?3
            AND (?4 IS NULL OR session_id = ?4) ORDER BY created_at",
-    )?
-    .query_and_then(
-        params![account, window.from, window.to, window.session],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?
-    .collect()
+    )?;
+    let mut rows = statement.query(params![account, window.from, window.to, window.session])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(0)?, &row.get::<_, String>(1)?);
+    }
+    Ok(())
 }

@@ -143,6 +143,13 @@ pub struct Note {
     data: Map<String, Value>,
 }
 
+impl Note {
+    fn data_bytes(&self) -> usize {
+        let weight = |(name, value): (&String, &Value)| name.len() + value.to_string().len();
+        self.data.iter().map(weight).sum()
+    }
+}
+
 async fn event(happy: Happy, mut request: Request) -> Answer {
     let event: Event = call::body(&mut request).await?;
     event.check()?;
@@ -308,6 +315,9 @@ impl Happy {
                 Ok(()) => Outcome::Sent(1),
                 Err(why) => Outcome::Failed(why),
             },
+            PushWay::Expo { .. } if note.data_bytes() > limits::HAPPY_PUSH_DATA_BYTES_MAX => {
+                Outcome::Failed(String::from("Too much data for a push"))
+            }
             PushWay::Expo { url } => {
                 let tokens: Vec<String> = phones.into_iter().map(|phone| phone.token).collect();
                 let tickets = expo::send(&push.outbound, url, note, &tokens).await;
