@@ -106,6 +106,7 @@ impl Dialogue {
             Err(error) => {
                 if turn.may_wait(&error, &draft, &whole) {
                     whole.waits_for = Some(error.clone());
+                    draft.answer_later();
                 }
                 let error = error.of_llm();
                 log::warn!(

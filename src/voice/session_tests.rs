@@ -435,6 +435,7 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        panic!("it never came about");
     }
 
     async fn pass(&self, time: Duration) {

@@ -1,6 +1,6 @@
 //! An answer while it is being written, and the recording that it ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::super::db;
 use super::super::db::context::Accounting;
@@ -45,6 +45,7 @@ pub(super) struct Draft {
     pub(super) spoken: Option<Spoken>,
     pub(super) text: RefCell<String>,
     keeps: bool,
+    is_for_later: Cell<bool>,
 }
 
 impl Draft {
@@ -57,6 +58,7 @@ impl Draft {
             spoken: Spoken::of(turn).filter(|_| turn.question.remember),
             text: RefCell::default(),
             keeps: turn.question.remember,
+            is_for_later: Cell::new(false),
         }
     }
 
@@ -76,6 +78,11 @@ impl Draft {
         }
     }
 
+    /// The words that come now are no answer; dropped before its end, it leaves a job.
+    pub(super) fn answer_later(&self) {
+        self.is_for_later.set(true);
+    }
+
     /// Nothing is left to do on dropping; whether the answer is kept.
     pub(super) fn finish(mut self) -> bool {
         std::mem::take(&mut self.keeps)
@@ -86,6 +93,16 @@ impl Drop for Draft {
     fn drop(&mut self) {
         let text = self.text.take();
         if !self.keeps || text.trim().is_empty() {
+            return;
+        }
+        let (dialogue, spoken) = (self.dialogue.clone(), self.spoken.take());
+        if self.is_for_later.get() {
+            let Some(spoken) = spoken else { return };
+            tokio::task::spawn_local(async move {
+                if let Err(error) = dialogue.answer_later(spoken).await {
+                    log::warn!("event=answer_not_put_off error=\"{error}\"");
+                }
+            });
             return;
         }
         let accounting = Accounting {
@@ -101,8 +118,7 @@ impl Drop for Draft {
             model: None,
             recording_id: None,
         };
-        let (dialogue, conversation) = (self.dialogue.clone(), self.conversation.clone());
-        let spoken = self.spoken.take();
+        let conversation = std::mem::take(&mut self.conversation);
         tokio::task::spawn_local(async move {
             let kept = dialogue
                 .keep_answer(&conversation, message, accounting, spoken)

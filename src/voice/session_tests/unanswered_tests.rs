@@ -66,21 +66,36 @@ fn asked_in_vain(before_the_answer: impl AsyncFnOnce(&World, Session) + 'static)
         };
         world.settled(is_thinking).await;
         before_the_answer(&world, session).await;
-        world.settled(|world| world.unattended().is_empty()).await;
+        world.settled(World::is_understood).await;
         found.replace(world.jobs());
     });
     jobs.take()
 }
 
 impl World {
-    fn jobs(&self) -> Vec<String> {
+    /// Its row says that nothing is left to be done but what its jobs do.
+    fn is_understood(&self) -> bool {
+        let id = self.recording();
+        let read = self
+            .store
+            .read(|connection| db::recordings::get(connection, &id));
+        let row = read.expect("the store reads");
+        row.is_some_and(|row| row.state == crate::voice::recordings::State::Done)
+    }
+
+    fn recording(&self) -> String {
         let files = std::fs::read_dir(self._data.path().join("recordings"));
         let file = files.into_iter().flatten().flatten().next();
         let name = file.and_then(|file| file.file_name().into_string().ok());
         let id = name.as_deref().and_then(|name| name.split('.').next());
+        id.unwrap_or_default().to_string()
+    }
+
+    fn jobs(&self) -> Vec<String> {
+        let id = self.recording();
         let read = self
             .store
-            .read(|connection| db::jobs::states_of(connection, id.unwrap_or_default()));
+            .read(|connection| db::jobs::states_of(connection, &id));
         let jobs = read.expect("the store reads").into_iter();
         jobs.map(|(kind, _)| kind).collect()
     }
@@ -98,6 +113,19 @@ fn a_question_whose_answer_takes_too_long_is_answered_by_a_job() {
 #[test]
 fn a_question_whose_client_is_lost_is_answered_by_a_job() {
     let jobs = asked_in_vain(async |_, session| drop(session));
+    assert_eq!(jobs, ["reply"]);
+}
+
+#[test]
+fn a_question_that_somebody_else_talks_over_is_answered_by_a_job() {
+    let jobs = asked_in_vain(async |world, session: Session| {
+        let asked = session.state().phase;
+        let sentences = Rc::new(Sentences::default());
+        session
+            .ask(Ask::Say(sentences))
+            .expect("the queue has room");
+        world.settled(|_| session.state().phase != asked).await;
+    });
     assert_eq!(jobs, ["reply"]);
 }
 
