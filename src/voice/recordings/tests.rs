@@ -283,7 +283,7 @@ fn a_memo_has_a_row_while_it_is_recorded_and_none_when_it_was_a_false_start() {
             house.until(id, &row("recording", true, None, &[])).await;
         }
         let length = |id: &String| std::fs::metadata(house.folder.join(format!("{id}.wav")));
-        while length(&ids[0]).is_ok_and(|about| about.len() <= 44) {
+        while !length(&ids[0]).is_ok_and(|about| about.len() > 44) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         std::mem::forget((long, empty));
