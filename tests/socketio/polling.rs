@@ -120,7 +120,12 @@ fn the_client_is_asked_and_answers_by_posts() {
 fn a_client_that_hangs_up_its_poll_has_left() {
     let (address, ends) = server(IoOptions::default());
     let poller = Poller::connected(address);
-    drop(poller.begin_poll());
+    let waiting = poller.begin_poll();
+    // Answered after it came, so that it is a poll by now and not a connection that said nothing.
+    for _ in 0..2 {
+        poller.post("6").is(200, "ok");
+    }
+    drop(waiting);
     assert_eq!(
         ends.recv_timeout(PATIENCE),
         Ok(DisconnectReason::TransportClose)
