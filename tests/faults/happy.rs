@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use magpie::store::{Durability, StoreError};
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ use super::rig::seed;
 
 const ROUNDS: u64 = 40;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Until clients are at work; only reached when something is broken.
+const LOAD_MAX: Duration = Duration::from_secs(120);
 const CONTENT_BYTES: usize = 900;
 
 /// What a client sends as `local_id`; told by the id, so that a mix-up shows.
@@ -214,7 +216,13 @@ fn forty_kills_during_message_traffic_lose_nothing_and_double_nothing() {
                 let ways: HashSet<usize> = told[before..].iter().map(|(n, _)| n % 2).collect();
                 ways.len() == 2
             };
+            let deadline = Instant::now() + LOAD_MAX;
             while !busy() {
+                if Instant::now() > deadline {
+                    // Clients end with the box, and the scope with its clients.
+                    running.kill();
+                    panic!("no load in round {round}");
+                }
                 std::thread::sleep(Duration::from_millis(1));
             }
             std::thread::sleep(pause);
@@ -281,7 +289,12 @@ fn an_acknowledged_message_survives_a_power_cut_at_any_moment() {
                 send_over_http(address, token, &session, None, &name, &told);
             });
         }
+        let deadline = Instant::now() + LOAD_MAX;
         while acknowledged.lock().unwrap().len() < 400 {
+            if Instant::now() > deadline {
+                running.kill();
+                panic!("too little load");
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
         running.kill();

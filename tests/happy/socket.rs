@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -171,9 +171,16 @@ impl Socket {
 
     /// The next packet that is no ping; `None` when the server closed.
     fn packet(&mut self) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match self.wire.read() {
-                Ok(Message::Text(text)) if text.as_str() == "2" => self.say("3"),
+                Ok(Message::Text(text)) if text.as_str() == "2" => {
+                    assert!(
+                        Instant::now() < deadline,
+                        "only pings came within {PATIENCE:?}"
+                    );
+                    self.say("3");
+                }
                 Ok(Message::Text(text)) if text.starts_with('0') => {}
                 Ok(Message::Text(text)) => return Some(text.to_string()),
                 Ok(Message::Close(_)) => return None,

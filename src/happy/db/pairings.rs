@@ -31,9 +31,9 @@ pub struct Pairing {
     pub device: Option<String>,
 }
 
-/// Still holds at ?3: asked for an hour ago at most, answered a week ago, fetched a day ago, and
-/// what it let in was not taken back.
-const HOLDS: &str = "coalesce(fetched_at + ?6, answered_at + ?5, created_at + ?4) > ?3
+/// Still holds, with the parameters of [`holding_at`]: asked for an hour ago at most, answered a
+/// week ago, fetched a day ago, and what it let in was not taken back.
+const HOLDS: &str = "coalesce(fetched_at + ?4, answered_at + ?3, created_at + ?2) > ?1
     AND (device_id IS NULL OR EXISTS (SELECT 1 FROM happy_devices WHERE id = device_id))";
 
 /// One request of this key that has not expired.
@@ -43,19 +43,13 @@ pub fn get(
     key: &str,
     now: UnixMillis,
 ) -> Result<Option<Pairing>, StoreError> {
+    let [at, pending, answered, fetched] = holding_at(now);
     db.prepare_cached(&format!(
         "SELECT id, supports_v2, response, account_id, device_id FROM happy_pairings
-         WHERE kind = ?1 AND public_key = ?2 AND {HOLDS}"
+         WHERE kind = ?5 AND public_key = ?6 AND {HOLDS}"
     ))?
     .query_and_then(
-        params![
-            kind.word(),
-            key,
-            now.0,
-            ms(limits::HAPPY_PAIRING_PENDING),
-            ms(limits::HAPPY_PAIRING_ANSWERED),
-            ms(limits::HAPPY_PAIRING_FETCHED)
-        ],
+        params![at, pending, answered, fetched, kind.word(), key],
         pairing,
     )?
     .next()
@@ -82,17 +76,8 @@ pub fn ask(
     supports_v2: bool,
     now: UnixMillis,
 ) -> Result<Option<Pairing>, StoreError> {
-    db.prepare_cached(&format!(
-        "DELETE FROM happy_pairings WHERE ?1 IS ?2 AND NOT ({HOLDS})"
-    ))?
-    .execute(params![
-        0,
-        0,
-        now.0,
-        ms(limits::HAPPY_PAIRING_PENDING),
-        ms(limits::HAPPY_PAIRING_ANSWERED),
-        ms(limits::HAPPY_PAIRING_FETCHED)
-    ])?;
+    db.prepare_cached(&format!("DELETE FROM happy_pairings WHERE NOT ({HOLDS})"))?
+        .execute(holding_at(now))?;
     db.prepare_cached(
         "DELETE FROM happy_pairings
          WHERE id = (SELECT id FROM happy_pairings WHERE response IS NULL
@@ -137,8 +122,15 @@ pub fn answer(
     Ok(true)
 }
 
-fn ms(time: Duration) -> i64 {
-    time.as_millis() as i64
+/// The moment, and how long a pairing holds after each of its steps, in milliseconds.
+fn holding_at(now: UnixMillis) -> [i64; 4] {
+    let ms = |time: Duration| time.as_millis() as i64;
+    [
+        now.0,
+        ms(limits::HAPPY_PAIRING_PENDING),
+        ms(limits::HAPPY_PAIRING_ANSWERED),
+        ms(limits::HAPPY_PAIRING_FETCHED),
+    ]
 }
 
 fn pairing(row: &Row) -> Result<Pairing, StoreError> {

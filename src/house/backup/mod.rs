@@ -1,10 +1,10 @@
 //! Copies of everything the box keeps, and the way back.
 //!
-//! A backup is one zip: the database through SQLite's online copy, the recordings, and a list
-//! with the hash of each. It counts once it was opened again and every hash agreed. A restore
+//! A backup is one zip: the database through SQLite's online copy, the recordings and attached
+//! files, and a list with the hash of each. It counts once it was opened again and every hash agreed. A restore
 //! verifies before it touches anything, keeps what was there aside, and is safe against a power
-//! cut at any moment. Keys stay where they are: neither the certificate authority's nor the one
-//! that seals secrets is ever in a copy.
+//! cut at any moment. Neither the certificate authority's key nor the one that seals secrets is ever
+//! in a copy; the one that signs Happy's tokens lies in the database and is.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
