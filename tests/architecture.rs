@@ -53,6 +53,7 @@ const CRATE_DOORS: &[(&str, &[&str])] = &[
     ("symphonia", &["audio/"]),
     ("opus_decoder", &["audio/"]),
     ("ureq", &["outbound/"]),
+    ("ed25519_dalek", &["happy/", "device/"]),
     ("tiny_http", &["ops/"]),
     ("env_logger", &["ops/"]),
     ("clap", &["cli/"]),

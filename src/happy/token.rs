@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMillis;
@@ -15,8 +15,8 @@ use crate::limits;
 const HEADER: &str = r#"{"alg":"EdDSA"}"#;
 const ISSUER: &str = "handy";
 
-/// Signs and verifies. `None` inside: the seed was unusable, which 32 bytes never are.
-pub struct Tokens(Option<Ed25519KeyPair>);
+/// Signs and verifies.
+pub struct Tokens(SigningKey);
 
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Claims {
@@ -35,10 +35,10 @@ pub struct Claims {
 
 impl Tokens {
     pub fn new(seed: &[u8; 32]) -> Tokens {
-        Tokens(Ed25519KeyPair::from_seed_unchecked(seed).ok())
+        Tokens(SigningKey::from_bytes(seed))
     }
 
-    /// For a device, which is a UUID. `None`: the seed was unusable.
+    /// For a device, which is a UUID.
     pub fn issue(
         &self,
         account: &str,
@@ -63,10 +63,10 @@ impl Tokens {
             URL_SAFE_NO_PAD.encode(HEADER),
             URL_SAFE_NO_PAD.encode(payload)
         );
-        let signature = self.0.as_ref()?.sign(signed.as_bytes());
+        let signature = self.0.sign(signed.as_bytes());
         Some(format!(
             "{signed}.{}",
-            URL_SAFE_NO_PAD.encode(signature.as_ref())
+            URL_SAFE_NO_PAD.encode(signature.to_bytes())
         ))
     }
 
@@ -80,18 +80,22 @@ impl Tokens {
             return None;
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let key = self.0.as_ref()?.public_key();
-        verify_signature(key.as_ref(), signed.as_bytes(), &signature)?;
+        let key = self.0.verifying_key();
+        verify_signature(key.as_bytes(), signed.as_bytes(), &signature)?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
         (claims.iss == ISSUER).then_some(claims)
     }
 }
 
 /// Whether `signature` is the detached Ed25519 signature of `message`.
+///
+/// Accepts what the original server's TweetNaCl does, keys of small order among it: such a key
+/// opens the account of that key alone. One thing is stricter, as RFC 8032 asks: a second form of
+/// a signature (S not below the group's order), which no client makes, is none.
 pub fn verify_signature(key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
-    UnparsedPublicKey::new(&ED25519, key)
-        .verify(message, signature)
-        .ok()
+    let key = VerifyingKey::from_bytes(key.try_into().ok()?).ok()?;
+    let signature = Signature::from_slice(signature).ok()?;
+    key.verify(message, &signature).ok()
 }
 
 #[cfg(test)]
@@ -145,6 +149,54 @@ mod tests {
             let changed = String::from_utf8(bytes).expect("ASCII");
             assert_eq!(tokens.verify(&changed), None, "letter {index}");
         }
+    }
+
+    /// Signed by ring, as the releases before did, with the seed 0, 1, … 31.
+    const EARLIER: &str = concat!(
+        "eyJhbGciOiJFZERTQSJ9.",
+        "eyJzdWIiOiJjMG1paXE3aGJ4MDAwMGFiY2RlZmdoaWprIiwiaWF0IjoxNzk1MjA1NDIxLCJuYmYiOjAsImlzcyI6",
+        "ImhhbmR5IiwianRpIjoiN2QxZTRkMmEtNThhNC00YzJlLTliNWUtMGE0YTFjOWYzYjExIn0.",
+        "vnf1yh23wWm37yqFaGLvXfppQDr8cb57bQmpudm6vQ9kixBbYPVvYB-lz9-El6Wd7xEGLijws-VW6aMKERZmAw"
+    );
+
+    #[test]
+    fn a_token_that_an_earlier_release_signed_holds_and_is_signed_the_same_today() {
+        let tokens = Tokens::new(&std::array::from_fn(|index| index as u8));
+        let claims = tokens.verify(EARLIER).expect("ring's own signature");
+        assert_eq!(claims.sub, "c0miiq7hbx0000abcdefghijk");
+        let now = UnixMillis(claims.iat * 1_000);
+        let again = tokens.issue(&claims.sub, &claims.jti, None, now);
+        assert_eq!(again.as_deref(), Some(EARLIER));
+    }
+
+    /// What TweetNaCl, which the original server asks, says of the same: yes, yes and, against the
+    /// RFC, yes to the last as well.
+    #[test]
+    fn a_challenge_is_verified_as_the_original_does_but_for_a_second_form_of_a_signature() {
+        let key = bytes("ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c");
+        let r = "277dfc79618f64a2d40d40ea65f006e54612787219e89ae39874906973357f18";
+        let s = "88d90a5d3efa58ac97f81f4c27de130726f909a22c070c469172984bc686a20a";
+        let s_and_order = "75ad00ba585d6b046e9517ef05d8f21b26f909a22c070c469172984bc686a21a";
+        let is_signed = |key: &[u8], signature: &str| {
+            verify_signature(key, b"magpie", &bytes(signature)).is_some()
+        };
+        assert!(is_signed(&key, &format!("{r}{s}")));
+        assert!(!is_signed(&key, &format!("{r}{s_and_order}")));
+        assert!(!is_signed(&key, &format!("{s}{r}")));
+        assert!(!is_signed(&key, r));
+        assert!(!is_signed(&key[1..], &format!("{r}{s}")));
+
+        let neutral = format!("01{}", "00".repeat(31));
+        let anything = format!("{neutral}{}", "00".repeat(32));
+        assert!(is_signed(&bytes(&neutral), &anything));
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = hex.as_bytes().chunks(2);
+        digits
+            .map(|two| u8::from_str_radix(std::str::from_utf8(two).expect("ASCII"), 16))
+            .collect::<Result<_, _>>()
+            .expect("hexadecimal digits")
     }
 
     proptest! {
