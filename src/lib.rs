@@ -22,6 +22,7 @@ pub mod server;
 pub mod socketio;
 
 // floor 2: the rooms, which never import each other
+pub mod device;
 pub mod happy;
 pub mod house;
 pub mod voice;

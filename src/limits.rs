@@ -675,3 +675,27 @@ pub const HAPPY_STOPPED_SESSIONS_MAX: usize = 4_096;
 pub const HAPPY_SILENCE_MAX: Duration = Duration::from_secs(600);
 pub const HAPPY_SILENCE_LOOK: Duration = Duration::from_secs(60);
 pub const HAPPY_SILENT_ENDED_MAX: usize = 500;
+
+// One update of a device.
+pub const UPDATE_MANIFEST_BYTES_MAX: usize = 64 * 1024;
+pub const UPDATE_BOARDS_MAX: usize = 16;
+pub const UPDATE_BOARD_CHARS_MAX: usize = 32;
+/// Of one part, unpacked; the slot it goes to is the nearer bound.
+pub const UPDATE_PART_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Read, unpacked and written at once.
+pub const UPDATE_PIECE_BYTES: usize = 256 * 1024;
+/// Written before the card is waited for, so that little memory waits for a slow card.
+pub const UPDATE_SYNC_EVERY: u64 = 8 * 1024 * 1024;
+pub const UPDATE_KEYS_MAX: usize = 16;
+pub const UPDATE_KEY_FILE_BYTES_MAX: usize = 4 * 1024;
+/// Notes about an update, the kernel's command line, the list of mounts.
+pub const UPDATE_NOTE_BYTES_MAX: u64 = 64 * 1024;
+pub const UPDATE_REDIRECTS_MAX: usize = 5;
+/// A release over a slow line.
+pub const UPDATE_FETCH_TOTAL: Duration = Duration::from_secs(4 * 3600);
+pub const UPDATE_FETCH_IDLE: Duration = Duration::from_secs(60);
+/// A new version that is healthy for so long without a break stays.
+pub const TRIAL_HEALTHY: Duration = Duration::from_secs(60);
+/// One that has not managed that by then goes.
+pub const TRIAL_TOTAL: Duration = Duration::from_secs(480);
+pub const TRIAL_LOOK: Duration = Duration::from_secs(2);

@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("voice", ROOM),
     ("house", ROOM),
     ("happy", ROOM),
+    ("device", ROOM),
 ];
 
 const ROOM: &[&str] = &[

@@ -28,6 +28,7 @@ mod settings;
 mod sound;
 mod token;
 mod transfer;
+mod update;
 mod upkeep;
 
 pub fn main() -> ExitCode {
@@ -76,6 +77,7 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         Some(("backup", matches)) => backup::make(&config, matches),
         Some(("restore", matches)) => backup::take_back(&config, matches),
         Some(("rollback", _)) => backup::roll_back(&config),
+        Some(("update", matches)) => update::run(&config, matches),
         Some(("token", matches)) => token::run(&config, matches),
         Some(("happy", matches)) => happy::run(&config, matches),
         Some(("doctor", matches)) => doctor::run(&config, matches),
@@ -125,6 +127,7 @@ pub fn definition() -> Command {
         .subcommands(record::definitions())
         .subcommands(archive::definitions())
         .subcommands(backup::definitions())
+        .subcommand(update::definition())
         .subcommand(token::definition())
         .subcommand(happy::definition())
         .subcommand(doctor::definition())

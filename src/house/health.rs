@@ -3,7 +3,9 @@
 //! Anybody may ask whether the box is healthy; how it is in detail is for its own people.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,9 +15,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, MonoMillis};
+use crate::limits::UPDATE_NOTE_BYTES_MAX;
 use crate::ops::{Process, disk};
 use crate::server::{Access, Method, Request, Response, Role, Router, StatusCode};
 use crate::store::{Store, StoreHealth};
+
+/// In the data folder of a box that updates itself: how the last update ended.
+pub const UPDATE_FILE: &str = "update.json";
 
 /// What the wiring hands to the route.
 pub struct HealthParts {
@@ -72,14 +78,6 @@ pub fn routes(router: &mut Router, parts: HealthParts) {
 #[derive(Default)]
 struct Figures(Cell<Option<(MonoMillis, Kernel)>>);
 
-#[derive(Clone, Copy)]
-struct Kernel {
-    process: Process,
-    database_bytes: Option<u64>,
-    disk_free: Option<u64>,
-    temperature: Option<f64>,
-}
-
 impl Figures {
     fn of(&self, parts: &HealthParts) -> Kernel {
         let now = parts.clock.mono();
@@ -124,6 +122,9 @@ fn answer(
         details.insert("db".into(), database);
         details.insert("disk_free".into(), json!(kernel.disk_free));
         details.insert("temp_c".into(), json!(kernel.temperature));
+        if let Some(update) = last_update(&parts.data_dir) {
+            details.insert("last_update".into(), update);
+        }
     }
     let health = Health {
         status: word,
@@ -139,6 +140,20 @@ fn answer(
         details,
     };
     Response::json(status, &health)
+}
+
+/// `None` where there is none; whoever updates the box writes it whole.
+fn last_update(data_dir: &Path) -> Option<Value> {
+    let file = File::open(data_dir.join(UPDATE_FILE)).ok()?;
+    serde_json::from_reader(file.take(UPDATE_NOTE_BYTES_MAX)).ok()
+}
+
+#[derive(Clone, Copy)]
+struct Kernel {
+    process: Process,
+    database_bytes: Option<u64>,
+    disk_free: Option<u64>,
+    temperature: Option<f64>,
 }
 
 /// Of the processor, in degrees Celsius; `None` where the board does not tell.

@@ -24,6 +24,11 @@ pub fn folder(database: &Path) -> PathBuf {
         .join("backups")
 }
 
+/// Copies a database that somebody else may be writing, as [`copy`] does.
+pub fn keep(database: &Path, target: &Path) -> Result<(), StoreError> {
+    copy(&super::open::reading(database)?, target)
+}
+
 /// Copies the whole database to `target`, for this user alone: written under a temporary name,
 /// checked, synced, renamed. Nothing else in the target's folder is touched.
 pub fn copy(source: &Connection, target: &Path) -> Result<(), StoreError> {

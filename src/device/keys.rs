@@ -1,0 +1,67 @@
+//! The keys whose signature an update must bear: part of the read-only root, so that whoever has
+//! taken over the service still cannot add one.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine as _;
+use ring::signature::{ED25519, UnparsedPublicKey};
+
+use super::bundle::SIGNATURE_BYTES;
+use crate::limits::{UPDATE_KEY_FILE_BYTES_MAX, UPDATE_KEYS_MAX};
+
+/// At least one Ed25519 public key.
+pub struct Keys(Vec<[u8; 32]>);
+
+impl Keys {
+    /// Reads `*.pub` of a folder: on each line 32 bytes as base64, or a remark after `#`.
+    pub fn read(folder: &Path) -> Result<Keys, String> {
+        let told = |error| format!("the keys in {} cannot be read: {error}", folder.display());
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .map_err(told)?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "pub"))
+            .collect();
+        files.sort();
+        let mut keys = Vec::new();
+        for path in files {
+            let mut text = String::new();
+            let most = UPDATE_KEY_FILE_BYTES_MAX as u64;
+            let read =
+                fs::File::open(&path).and_then(|file| file.take(most).read_to_string(&mut text));
+            read.map_err(told)?;
+            keys.extend(parse(&text).map_err(|why| format!("{}: {why}", path.display()))?);
+        }
+        Keys::of(keys)
+            .ok_or_else(|| format!("{} names no key to trust, or too many", folder.display()))
+    }
+
+    pub fn of(keys: Vec<[u8; 32]>) -> Option<Keys> {
+        (1..=UPDATE_KEYS_MAX)
+            .contains(&keys.len())
+            .then_some(Keys(keys))
+    }
+
+    /// Whether one of them has signed this.
+    pub fn trust(&self, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
+        let signed =
+            |key: &[u8; 32]| UnparsedPublicKey::new(&ED25519, key).verify(message, signature);
+        self.0.iter().any(|key| signed(key).is_ok())
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<[u8; 32]>, String> {
+    let mut keys = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let key = base64::engine::general_purpose::STANDARD.decode(line).ok();
+        let key = key.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        keys.push(key.ok_or_else(|| format!("line {number} is no key: 32 bytes as base64"))?);
+    }
+    Ok(keys)
+}
