@@ -639,6 +639,8 @@ pub const HAPPY_MESSAGE_OVERHEAD: usize = 200;
 pub const HAPPY_DELETED_AT_ONCE: usize = 5_000;
 /// And no more text than that but for the last of them.
 pub const HAPPY_DELETED_BYTES_AT_ONCE: i64 = 4 * 1024 * 1024;
+/// What the card refused to let go is tried again.
+pub const HAPPY_DELETION_LOOK: Duration = Duration::from_secs(3_600);
 /// One event of a Happy client: a file that is read from afar comes close to a megabyte.
 pub const HAPPY_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What may wait for a Happy client that does not read.

@@ -146,27 +146,21 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 impl Happy {
-    /// Removes the files of a session that is no more.
-    pub(super) fn forget_files(&self, session: &str) {
+    /// Removes the files of a session that is deleted.
+    pub(super) async fn remove_files(&self, session: &str) -> io::Result<()> {
         if !is_name(session) {
-            return;
+            return Ok(());
         }
-        let (happy, session) = (self.clone(), session.to_owned());
-        tokio::task::spawn_local(async move {
-            let files = &happy.0.files;
-            let Ok(_turn) = files.turn().await else {
-                return log::warn!("event=happy_files_left error=\"they go at the next start\"");
-            };
-            let folder = files.folder.join(session);
-            let removed = on_thread("upload", move || fs::remove_dir_all(folder)).await;
-            match removed {
-                Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-                    log::warn!("event=happy_files_left error=\"{error}\"");
-                }
-                Err(error) => log::warn!("event=happy_files_left error=\"{}\"", error.message),
-                Ok(_) => {}
-            }
-        });
+        // An upload that began before ends before; one that begins later finds no session.
+        let all = limits::HAPPY_UPLOADS_AT_ONCE as u32;
+        let turns = self.0.files.turns.acquire_many(all).await;
+        drop(turns.map_err(|_| io::ErrorKind::Other)?);
+        let folder = self.0.files.folder.join(session);
+        let removed = on_thread("upload", move || fs::remove_dir_all(folder)).await;
+        match removed.map_err(|error| io::Error::other(error.message))? {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Removes what a crash left, files without a row, session by session.

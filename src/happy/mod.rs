@@ -24,6 +24,7 @@ mod attachments;
 mod auth;
 mod call;
 mod db;
+mod deletion;
 mod devices;
 pub mod docs;
 mod feed;
@@ -54,6 +55,7 @@ pub use updates::Recipients;
 pub use vendors::Seal;
 
 use attachments::Uploads;
+use deletion::Deletions;
 use devices::Heard;
 use files::Files;
 use presence::Presence;
@@ -98,6 +100,7 @@ struct Room {
     presence: Presence,
     files: Files,
     uploads: Uploads,
+    deletions: Deletions,
     watchers: Watchers,
     workers: Workers,
     seal: Rc<dyn Seal>,
@@ -128,6 +131,7 @@ impl Happy {
             presence: Presence::default(),
             files: Files::new(&parts.data_dir),
             uploads: Uploads::default(),
+            deletions: Deletions::default(),
             watchers: Watchers::default(),
             workers: Workers::default(),
             seal: parts.seal,
@@ -147,6 +151,7 @@ impl Happy {
         happy.watch_silence();
         happy.watch_receipts();
         happy.tidy_files();
+        happy.watch_deletions();
         Ok(happy)
     }
 

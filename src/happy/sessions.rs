@@ -135,36 +135,14 @@ async fn archive(happy: Happy, request: Request) -> Answer {
 
 async fn delete(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
-    if happy.owns(Kind::Session, &account, request.param("id")) {
-        happy.session_stops(request.param("id"));
-    }
-    loop {
-        let (owner, id) = (account.clone(), request.param("id").to_owned());
-        let emptied = happy
-            .0
-            .store
-            .write(move |db| sessions::empty(db, &owner, &id))
-            .await;
-        if !emptied.map_err(store_error)? {
-            break;
-        }
-    }
-    let (owner, id) = (account.clone(), request.param("id").to_owned());
-    let deleted = happy
-        .0
-        .store
-        .write(move |db| sessions::delete(db, &owner, &id))
-        .await;
-    let Some(seq) = deleted.map_err(store_error)? else {
-        return refused(
+    let deleted = happy.delete_session(&account, request.param("id")).await;
+    match deleted.map_err(store_error)? {
+        true => ok(json!({"success": true})),
+        false => refused(
             StatusCode::NOT_FOUND,
             "Session not found or not owned by user",
-        );
-    };
-    happy.forget_files(request.param("id"));
-    let body = json!({"t": "delete-session", "sid": request.param("id")});
-    happy.publish(&account, seq, body, Recipients::UserScoped);
-    ok(json!({"success": true}))
+        ),
+    }
 }
 
 fn told_v1(session: &Session) -> Value {

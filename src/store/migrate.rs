@@ -85,6 +85,10 @@ pub const STEPS: &[Step] = &[
         name: "0017_happy_pairing_device",
         sql: include_str!("sql/0017_happy_pairing_device.sql"),
     },
+    Step {
+        name: "0018_happy_deleting",
+        sql: include_str!("sql/0018_happy_deleting.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -45,6 +45,7 @@ impl Place {
             .prepare_cached(
                 "SELECT 1 FROM happy_sessions, happy_machines
                  WHERE happy_sessions.id = ?1 AND happy_sessions.account_id = ?3
+                   AND happy_sessions.deleting = 0
                    AND happy_machines.id = ?2 AND happy_machines.account_id = ?3",
             )?
             .exists([&self.session, &self.machine, &self.account])?)

@@ -124,7 +124,7 @@ pub fn of_account(db: &Connection, account: &str) -> Result<Vec<Device>, StoreEr
 pub fn accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT a.id, a.username, a.created_at, a.bytes,
-            (SELECT count(*) FROM happy_sessions WHERE account_id = a.id),
+            (SELECT count(*) FROM happy_sessions WHERE account_id = a.id AND deleting = 0),
             (SELECT count(*) FROM happy_machines WHERE account_id = a.id)
          FROM happy_accounts a ORDER BY a.created_at, a.id",
     )?;

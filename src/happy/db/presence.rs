@@ -18,6 +18,14 @@ impl Kind {
             Kind::Machine => "happy_machines",
         }
     }
+
+    /// Narrows a statement to what is not being deleted.
+    const fn and_there(self) -> &'static str {
+        match self {
+            Kind::Session => "AND deleting = 0",
+            Kind::Machine => "",
+        }
+    }
 }
 
 /// Whether it counts as active, and when it was heard of; `None` when the account has none such.
@@ -27,10 +35,11 @@ pub fn get(
     account: &str,
     id: &str,
 ) -> Result<Option<(bool, i64)>, StoreError> {
-    let table = kind.table();
+    let (table, and_there) = (kind.table(), kind.and_there());
     Ok(db
         .prepare_cached(&format!(
-            "SELECT active, last_active_at FROM {table} WHERE id = ?1 AND account_id = ?2"
+            "SELECT active, last_active_at FROM {table}
+             WHERE id = ?1 AND account_id = ?2 {and_there}"
         ))?
         .query_row([id, account], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
@@ -44,10 +53,10 @@ pub fn heard(
     at: i64,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let table = kind.table();
+    let (table, and_there) = (kind.table(), kind.and_there());
     db.prepare_cached(&format!(
         "UPDATE {table} SET active = 1, last_active_at = ?3, updated_at = ?4
-         WHERE id = ?1 AND account_id = ?2"
+         WHERE id = ?1 AND account_id = ?2 {and_there}"
     ))?
     .execute(params![id, account, at, now.0])?;
     Ok(())
@@ -64,7 +73,7 @@ pub fn end_session(
     let changed = db
         .prepare_cached(
             "UPDATE happy_sessions SET active = 0, last_active_at = ?3, updated_at = ?4
-             WHERE id = ?1 AND account_id = ?2",
+             WHERE id = ?1 AND account_id = ?2 AND deleting = 0",
         )?
         .execute(params![id, account, at, now.0])?;
     Ok(changed > 0)

@@ -1,4 +1,5 @@
-//! Sessions. Each statement names the account, so that nobody reaches another's.
+//! Sessions. Each statement names the account, so that nobody reaches another's, and passes over
+//! what is being deleted.
 
 use serde::Serialize;
 
@@ -48,7 +49,9 @@ pub fn of_tag(
     new: &NewSession,
     now: UnixMillis,
 ) -> Result<(Session, Option<i64>), WriteError> {
-    let sql = format!("SELECT {COLUMNS} FROM happy_sessions WHERE account_id = ?1 AND tag = ?2");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM happy_sessions WHERE account_id = ?1 AND tag = ?2 AND deleting = 0"
+    );
     let known = |db: &Connection| {
         db.prepare_cached(&sql)?
             .query_and_then([account, &new.tag], session)?
@@ -117,7 +120,9 @@ fn list(
     values: &[&dyn ToSql],
     limit: usize,
 ) -> Result<(Vec<Session>, bool), StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM happy_sessions WHERE account_id = ?1 {rest}");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM happy_sessions WHERE account_id = ?1 AND deleting = 0 {rest}"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_and_then(values, session)?;
     page_of(rows, limit, |session| {
@@ -130,7 +135,9 @@ fn list(
 /// The number of its newest message; `None` when the account has no such session.
 pub fn seq(db: &Connection, account: &str, id: &str) -> Result<Option<i64>, StoreError> {
     Ok(db
-        .prepare_cached("SELECT seq FROM happy_sessions WHERE id = ?1 AND account_id = ?2")?
+        .prepare_cached(
+            "SELECT seq FROM happy_sessions WHERE id = ?1 AND account_id = ?2 AND deleting = 0",
+        )?
         .query_row([id, account], |row| row.get(0))
         .optional()?)
 }
@@ -145,48 +152,10 @@ pub fn archive(
     let changed = db
         .prepare_cached(
             "UPDATE happy_sessions SET active = 0, last_active_at = ?3, updated_at = ?3
-             WHERE id = ?1 AND account_id = ?2",
+             WHERE id = ?1 AND account_id = ?2 AND deleting = 0",
         )?
         .execute(params![id, account, now.0])?;
     Ok(changed > 0)
-}
-
-/// Removes some of its messages; whether there may be more. Other writes wait for each piece of a
-/// long session, and not for all of it.
-pub fn empty(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
-    if seq(db, account, id)?.is_none() {
-        return Ok(false);
-    }
-    let mut found = db.prepare_cached(
-        "SELECT rowid, octet_length(content) FROM happy_messages WHERE session_id = ?1 LIMIT ?2",
-    )?;
-    let mut rows = found.query(params![id, limits::HAPPY_DELETED_AT_ONCE as i64])?;
-    let (mut going, mut bytes): (Vec<i64>, i64) = (Vec::new(), 0);
-    while let Some(row) = rows.next()?
-        && bytes < limits::HAPPY_DELETED_BYTES_AT_ONCE
-    {
-        going.push(row.get(0)?);
-        bytes += row.get::<_, i64>(1)?;
-    }
-    let mut delete = db.prepare_cached("DELETE FROM happy_messages WHERE rowid = ?1")?;
-    for message in &going {
-        delete.execute([message])?;
-    }
-    Ok(
-        going.len() == limits::HAPPY_DELETED_AT_ONCE
-            || bytes >= limits::HAPPY_DELETED_BYTES_AT_ONCE,
-    )
-}
-
-/// Removes it with what is left of its messages. The number of the update that tells of it;
-/// `None` when there was no such session.
-pub fn delete(db: &Connection, account: &str, id: &str) -> Result<Option<i64>, StoreError> {
-    if seq(db, account, id)?.is_none() {
-        return Ok(None);
-    }
-    db.execute("DELETE FROM happy_messages WHERE session_id = ?1", [id])?;
-    db.execute("DELETE FROM happy_sessions WHERE id = ?1", [id])?;
-    Ok(Some(accounts::next_seq(db, account)?))
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {

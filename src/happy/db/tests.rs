@@ -7,7 +7,7 @@ use crate::happy::db::machines::NewMachine;
 use crate::happy::db::messages::NewMessage;
 use crate::happy::db::sessions::NewSession;
 use crate::happy::db::{
-    WriteError, accounts, artifacts, attachments, machines, messages, pairings, sessions,
+    WriteError, accounts, artifacts, attachments, deleted, machines, messages, pairings, sessions,
 };
 use crate::limits;
 use crate::store::{Connection, migrate};
@@ -39,6 +39,11 @@ fn make(db: &Connection, id: &str) -> Result<Option<i64>, WriteError> {
     sessions::of_tag(db, "a", &new, NOW).map(|(_, seq)| seq)
 }
 
+fn delete(db: &Connection, id: &str) {
+    assert!(deleted::mark(db, "a", id).expect("marked").is_some());
+    while deleted::take_apart(db, id).expect("a piece") {}
+}
+
 fn post(db: &Connection, session: &str, local_id: Option<&str>) -> Result<usize, WriteError> {
     let new = NewMessage {
         id: format!("{session}-{local_id:?}"),
@@ -68,10 +73,9 @@ fn what_an_account_stores_is_summed_whichever_way_it_comes_and_goes() {
     )
     .expect("a change");
     assert_eq!(stored_bytes(&db), 2 * session - 5 + 4 + 3 + 1 + 2 * message);
-    assert!(!sessions::empty(&db, "a", "s").expect("emptied"));
-    assert!(sessions::delete(&db, "a", "s").expect("deleted").is_some());
+    delete(&db, "s");
     assert_eq!(stored_bytes(&db), session + message);
-    assert!(sessions::delete(&db, "a", "t").expect("deleted").is_some());
+    delete(&db, "t");
     assert_eq!(stored_bytes(&db), 0);
 }
 
@@ -119,7 +123,7 @@ fn machines_artifacts_keys_and_attachments_weigh_what_they_are_long() {
     assert!(artifacts::delete(&db, "a", "i").expect("deleted").is_some());
     assert!(machines::delete(&db, "a", "mm").expect("deleted").is_some());
     assert_eq!(stored_bytes(&db), before + file);
-    assert!(sessions::delete(&db, "a", "s").expect("deleted").is_some());
+    delete(&db, "s");
     assert_eq!(stored_bytes(&db), 0);
 }
 
@@ -169,7 +173,7 @@ fn updates_are_numbered_in_the_order_of_the_writes_and_known_things_take_none() 
     // The one without content is stored and not told of.
     assert_eq!(told, [(2, 1), (3, 3)]);
     assert_eq!(stored.messages.len(), 3);
-    assert_eq!(sessions::delete(&db, "a", "s").expect("deleted"), Some(4));
+    assert_eq!(deleted::mark(&db, "a", "s").expect("deleted"), Some(4));
 }
 
 #[test]
@@ -207,12 +211,20 @@ fn a_session_of_large_messages_goes_in_pieces() {
         };
         messages::store(&db, "a", "s", vec![new], NOW).expect("a message");
     }
-    assert!(sessions::empty(&db, "a", "s").expect("a piece"));
-    let left: i64 = db
-        .query_row("SELECT count(*) FROM happy_messages", [], |row| row.get(0))
-        .expect("a count");
-    assert_eq!(left, 1);
-    assert!(!sessions::empty(&db, "a", "s").expect("the last piece"));
+    let left = || -> i64 {
+        db.query_row("SELECT count(*) FROM happy_messages", [], |row| row.get(0))
+            .expect("a count")
+    };
+    assert!(!deleted::take_apart(&db, "s").expect("left alone"));
+    assert_eq!(left(), 3);
+    deleted::mark(&db, "a", "s").expect("marked");
+    assert!(deleted::take_apart(&db, "s").expect("a piece"));
+    assert_eq!(left(), 1);
+    let message = (3 * 1024 * 1024 + limits::HAPPY_MESSAGE_OVERHEAD) as i64;
+    assert!((message..message + 100).contains(&stored_bytes(&db)));
+    assert!(!deleted::take_apart(&db, "s").expect("the last piece"));
+    assert_eq!((left(), stored_bytes(&db)), (0, 0));
+    assert_eq!(deleted::next(&db, "").expect("none"), None);
 }
 
 #[test]

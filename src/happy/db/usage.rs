@@ -19,7 +19,9 @@ pub struct Window {
 
 pub fn is_own_session(db: &Connection, account: &str, session: &str) -> Result<bool, StoreError> {
     Ok(db
-        .prepare_cached("SELECT 1 FROM happy_sessions WHERE id = ?1 AND account_id = ?2")?
+        .prepare_cached(
+            "SELECT 1 FROM happy_sessions WHERE id = ?1 AND account_id = ?2 AND deleting = 0",
+        )?
         .exists([session, account])?)
 }
 
@@ -68,7 +70,9 @@ pub fn within(
     let mut statement = db.prepare_cached(
         "SELECT created_at, data FROM happy_usage
          WHERE account_id = ?1 AND created_at BETWEEN ?2 AND ?3
-           AND (?4 IS NULL OR session_id = ?4) ORDER BY created_at",
+           AND (?4 IS NULL OR session_id = ?4)
+           AND session_id NOT IN (SELECT id FROM happy_sessions WHERE deleting = 1)
+         ORDER BY created_at",
     )?;
     let mut rows = statement.query(params![account, window.from, window.to, window.session])?;
     while let Some(row) = rows.next()? {

@@ -32,6 +32,14 @@ impl Field {
         }
     }
 
+    /// Narrows a statement to what is not being deleted.
+    const fn and_there(self) -> &'static str {
+        match self {
+            Field::SessionMetadata | Field::SessionState => "AND deleting = 0",
+            Field::MachineMetadata | Field::MachineState => "",
+        }
+    }
+
     const fn column(self) -> &'static str {
         match self {
             Field::SessionMetadata | Field::MachineMetadata => "metadata",
@@ -80,7 +88,7 @@ pub fn swap(
     expected: i64,
     now: UnixMillis,
 ) -> Result<Swap, WriteError> {
-    let (table, column) = (field.table(), field.column());
+    let (table, column, and_there) = (field.table(), field.column(), field.and_there());
     let is_there = match field {
         Field::MachineState => ", active = 1, last_active_at = ?5",
         _ => "",
@@ -90,7 +98,7 @@ pub fn swap(
         .prepare_cached(&format!(
             "UPDATE {table} SET {column} = ?3, {column}_version = {column}_version + 1,
                  updated_at = ?5{is_there}
-             WHERE id = ?1 AND account_id = ?2 AND {column}_version = ?4"
+             WHERE id = ?1 AND account_id = ?2 AND {column}_version = ?4 {and_there}"
         ))?
         .execute(params![id, account, value, expected, now.0])?;
     if changed > 0 {
@@ -104,7 +112,8 @@ pub fn swap(
     }
     let current = db
         .prepare_cached(&format!(
-            "SELECT {column}_version, {column} FROM {table} WHERE id = ?1 AND account_id = ?2"
+            "SELECT {column}_version, {column} FROM {table}
+             WHERE id = ?1 AND account_id = ?2 {and_there}"
         ))?
         .query_row([id, account], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
