@@ -701,3 +701,35 @@ pub const TRIAL_HEALTHY: Duration = Duration::from_secs(60);
 /// One that has not managed that by then goes.
 pub const TRIAL_TOTAL: Duration = Duration::from_secs(480);
 pub const TRIAL_LOOK: Duration = Duration::from_secs(2);
+// The appliance.
+
+/// `magpie.txt`; a longer one is refused as a whole.
+pub const MAGPIE_TXT_BYTES_MAX: usize = 64 * 1024;
+pub const MAGPIE_TXT_LINES_MAX: usize = 1_000;
+/// What the appliance keeps of itself.
+pub const MAGPIE_KEPT_BYTES_MAX: usize = 512 * 1024;
+/// Of `magpie-status.txt`, always: it is overwritten in place.
+pub const MAGPIE_STATUS_BYTES: usize = 4_096;
+
+/// The set-up page: how long it is open at most, and how long a cable, a radio, the radio's address
+/// and a network that is tried are waited for.
+pub const SET_UP_OPEN: Duration = Duration::from_secs(15 * 60);
+pub const SET_UP_CABLE_WAIT: Duration = Duration::from_secs(10);
+pub const SET_UP_RADIO_WAIT: Duration = Duration::from_secs(60);
+pub const SET_UP_ADDRESS_WAIT: Duration = Duration::from_secs(30);
+pub const SET_UP_JOIN_MAX: Duration = Duration::from_secs(60);
+pub const SET_UP_LINGER: Duration = Duration::from_secs(3);
+/// How often the box says its code.
+pub const SET_UP_TELL_EVERY: Duration = Duration::from_secs(120);
+/// A program that works the radio, and what it may print.
+pub const SET_UP_PROGRAM_MAX: Duration = Duration::from_secs(20);
+pub const SET_UP_PRINTED_BYTES_MAX: u64 = 512 * 1024;
+/// Networks that are looked at, and listed.
+pub const SET_UP_SEEN_MAX: usize = 500;
+pub const SET_UP_SHOWN_MAX: usize = 40;
+/// tiny_http reads no more than this by itself.
+pub const SET_UP_BODY_BYTES_MAX: usize = 1_024;
+pub const SET_UP_FORMS_A_MINUTE: usize = 12;
+/// Then there is a new code.
+pub const SET_UP_WRONG_CODES_MAX: u32 = 5;
+pub const SET_UP_QUESTION_BYTES_MAX: usize = 512;

@@ -55,7 +55,7 @@ const CRATE_DOORS: &[(&str, &[&str])] = &[
     ("opus_decoder", &["audio/"]),
     ("ureq", &["outbound/"]),
     ("ed25519_dalek", &["happy/", "device/"]),
-    ("tiny_http", &["ops/"]),
+    ("tiny_http", &["ops/", "device/"]),
     ("env_logger", &["ops/"]),
     ("clap", &["cli/"]),
 ];

@@ -18,6 +18,7 @@ mod backup;
 mod chat;
 mod client;
 mod doctor;
+mod first_boot;
 mod happy;
 mod memories;
 mod papers;
@@ -50,6 +51,9 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
     match matches.subcommand() {
         Some(("completions", matches)) => return papers::completions(matches, definition()),
         Some(("man", _)) => return papers::man(&definition()),
+        Some(("first-boot", matches)) if first_boot::is_start(matches) => {
+            return first_boot::start(matches);
+        }
         _ => {}
     }
     let config = load()?;
@@ -81,6 +85,7 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         Some(("token", matches)) => token::run(&config, matches),
         Some(("happy", matches)) => happy::run(&config, matches),
         Some(("doctor", matches)) => doctor::run(&config, matches),
+        Some(("first-boot", matches)) => first_boot::run(&config, matches),
         Some(("pair", matches)) => upkeep::pair(&config, matches),
         Some(("config", matches)) => settings::run(&config, matches),
         _ => {
@@ -131,6 +136,7 @@ pub fn definition() -> Command {
         .subcommand(token::definition())
         .subcommand(happy::definition())
         .subcommand(doctor::definition())
+        .subcommand(first_boot::definition())
         .subcommand(upkeep::pair_definition())
         .subcommand(settings::definition())
         .subcommands(papers::definitions())

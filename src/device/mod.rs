@@ -6,6 +6,7 @@
 pub mod autoboot;
 pub mod bundle;
 pub mod durable;
+pub mod first_boot;
 pub mod keys;
 pub mod machine;
 pub mod slots;
