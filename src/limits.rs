@@ -631,8 +631,6 @@ pub const HAPPY_UPLOADS_PER_WINDOW: u32 = 60;
 /// Being written to the card at once; more wait.
 pub const HAPPY_UPLOADS_AT_ONCE: usize = 4;
 pub const HAPPY_UPLOAD_WAIT: Duration = Duration::from_secs(30);
-/// What one account may store in all.
-pub const HAPPY_ACCOUNT_BYTES_MAX: i64 = 8 * 1024 * 1024 * 1024;
 /// What a message weighs beside its content: an empty one takes room too.
 pub const HAPPY_MESSAGE_OVERHEAD: usize = 200;
 /// Of a session that goes, so many messages in one transaction.
@@ -641,6 +639,26 @@ pub const HAPPY_DELETED_AT_ONCE: usize = 5_000;
 pub const HAPPY_DELETED_BYTES_AT_ONCE: i64 = 4 * 1024 * 1024;
 /// What the card refused to let go is tried again.
 pub const HAPPY_DELETION_LOOK: Duration = Duration::from_secs(3_600);
+/// A hundred years.
+pub const HAPPY_KEEP_DAYS_MAX: u32 = 36_500;
+/// Sessions that are kept no longer are looked for at this pace; each time in so many turns of so
+/// many, with a pause after each.
+pub const HAPPY_KEEP_LOOK: Duration = Duration::from_secs(3_600);
+pub const HAPPY_KEEP_TURNS: u32 = 10;
+pub const HAPPY_KEEP_DELETED_AT_ONCE: usize = 10;
+pub const HAPPY_KEEP_PAUSE: Duration = Duration::from_secs(30);
+/// So far the wall clock may go from the monotonic one and has not jumped.
+pub const HAPPY_CLOCK_APART_MAX: Duration = Duration::from_secs(60);
+/// It is believed after so long without a jump,
+pub const HAPPY_CLOCK_STEADY: Duration = Duration::from_secs(3_600);
+/// or so long where it is further than this from where it was believed last.
+pub const HAPPY_CLOCK_STEADY_AFTER_GAP: Duration = Duration::from_secs(7 * 86_400);
+pub const HAPPY_CLOCK_GAP_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// One text that a client stores with a session, a machine or an artifact beside its body: no more
+/// comes over a socket.
+pub const HAPPY_VALUE_BYTES_MAX: usize = HAPPY_FRAME_BYTES_MAX;
+/// A name that a client chose, and a key that is sealed for it.
+pub const HAPPY_NAME_BYTES_MAX: usize = 64 * 1024;
 /// One event of a Happy client: a file that is read from afar comes close to a megabyte.
 pub const HAPPY_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What may wait for a Happy client that does not read.

@@ -38,6 +38,8 @@ pub async fn start(
         registration,
         data_dir: data_dir.clone(),
         is_limited: config.number("RATE_LIMIT") > 0,
+        account_bytes: config.number("HAPPY_ACCOUNT_MB") as i64 * 1024 * 1024,
+        keep_days: config.number("HAPPY_KEEP_DAYS") as u32,
         push: push_way(config)?,
         aloud: aloud(config, device),
         outbound,

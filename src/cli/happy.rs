@@ -115,11 +115,16 @@ fn line_of(account: &Value) -> String {
     let number = |field: &str| account[field].as_u64().unwrap_or_default();
     let name = account["username"].as_str().or(account["id"].as_str());
     format!(
-        "{}: {} sessions, {} machines, {} MB",
+        "{}: {} sessions, {} machines, {} of {} MB{}",
         name.unwrap_or("-"),
         number("sessions"),
         number("machines"),
-        number("bytes") / 1_000_000
+        number("bytes") >> 20,
+        number("bytes_max") >> 20,
+        match number("keep_days") {
+            0 => String::new(),
+            days => format!("; sessions not used for {days} days go"),
+        }
     )
 }
 

@@ -97,6 +97,8 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(ACCESS, "HAPPY_PUSH", Kind::OneOf(&["off", "expo", "ntfy"]), "off", "How Happy tells phones what Claude waits for: off: not at all; expo: the app's own service, which reads title and text; ntfy: the topic in HAPPY_PUSH_URL."),
     Setting::new(ACCESS, "HAPPY_PUSH_URL", Kind::Url, "", "Where pushes go: for ntfy the topic, such as https://ntfy.sh/topic, which all who know it read; not set for expo: Expo's own servers.").secret(),
     Setting::new(ACCESS, "HAPPY_ALOUD", Kind::OneOf(&["off", "en", "zh"]), "off", "Whether the box says aloud that Claude asks for a permission or has a question, in English or Chinese; never what it asks."),
+    Setting::new(ACCESS, "HAPPY_ACCOUNT_MB", Kind::Int(1, 100_000_000), "8192", "What each account of Happy may store, in MB; the owner may say otherwise for one of them."),
+    Setting::new(ACCESS, "HAPPY_KEEP_DAYS", Kind::Int(0, 36_500), "0", "Happy sessions that are inactive and were not used for so many days are deleted, with all they hold; 0: never."),
     Setting::new(DATA, "DATA_DIR", Kind::Path, "data", "Folder of everything the box keeps."),
     Setting::new(DATA, "DATABASE_PATH", Kind::Path, "", "The database file; not set: voice-memory.db in DATA_DIR."),
     Setting::new(DATA, "BACKUP_DIR", Kind::Path, "", "Folder of backups, best on another card or disk; not set: backups in DATA_DIR."),

@@ -9,6 +9,7 @@ use super::answer::{Answer, ok, refused, store_error, write_error};
 use super::db::WriteError;
 use super::db::artifacts::{self, Artifact, Changed, Current, NewArtifact, OfId, Part};
 use super::{Happy, Recipients, call};
+use crate::limits;
 use crate::server::{HttpError, Method, Request, Router, StatusCode};
 use crate::store::StoreError;
 
@@ -149,6 +150,11 @@ async fn make(happy: Happy, mut request: Request) -> Answer {
         require_base64(blob)?;
     }
     let account = happy.account(&request.head)?;
+    call::want_size([Some(&new.header)], limits::HAPPY_VALUE_BYTES_MAX)?;
+    call::want_size(
+        [Some(&new.data_encryption_key)],
+        limits::HAPPY_NAME_BYTES_MAX,
+    )?;
     let new = NewArtifact {
         id: new.id,
         header: new.header,
@@ -185,6 +191,8 @@ async fn change(happy: Happy, mut request: Request) -> Answer {
         require_base64(&part.data)?;
     }
     let account = happy.account(&request.head)?;
+    let value = header.as_ref().map(|part| &part.data);
+    call::want_size([value], limits::HAPPY_VALUE_BYTES_MAX)?;
     let id = request.param("id");
     let changed = happy.change_artifact(&account, id, header, body).await;
     match changed.map_err(write_error)? {

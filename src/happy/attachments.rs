@@ -1,7 +1,8 @@
 //! Attachments: encrypted blobs of a session, on the card and behind a token.
 //!
 //! A client asks where to send one and is told an address of this box. It is acknowledged when
-//! the file is synced under its name and a row says so; without the row there is none.
+//! the file is synced under its name and a row says so; without the row there is none. It takes its
+//! name in the transaction of its row, so what is refused leaves the one before alone.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,12 +11,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Answer, internal, ok, refusal, refused, store_error, write_error};
-use super::db::{attachments, sessions};
+use super::db::{WriteError, attachments, sessions};
 use super::files::is_name;
 use super::{Happy, call, id};
 use crate::clock::MonoMillis;
 use crate::limits;
 use crate::server::{self, HttpError, Method, Request, RequestHead, Router, StatusCode, header};
+use crate::store::StoreError;
 
 const NO_SESSION: &str = "Session not found";
 const NO_FILE_NAME: &str = "Invalid attachment file";
@@ -91,19 +93,32 @@ async fn upload(happy: Happy, mut request: Request) -> Answer {
         return refused(StatusCode::NOT_FOUND, NO_SESSION);
     }
     let place = happy.0.files.attachment(&session, &name);
-    place.write(blob).await?;
+    let ready = place.write(blob).await?;
     let (of, called, now) = (session.clone(), name.clone(), happy.0.clock.wall());
+    let own = ready.clone();
     let noted = happy
         .0
         .store
-        .write(move |db| attachments::put(db, &account, &of, &called, bytes, now))
+        .write(move |db| {
+            let is_noted = attachments::put(db, &account, &of, &called, bytes, now)?;
+            if is_noted {
+                own.take_place().map_err(|error| {
+                    log::error!("event=happy_file_not_kept error=\"{error}\"");
+                    StoreError::Full
+                })?;
+            }
+            Ok::<_, WriteError>(is_noted)
+        })
         .await;
+    if !matches!(noted, Ok(true)) {
+        ready.remove().await;
+    }
     let is_there = happy
         .0
         .store
         .read(|db| attachments::is_there(db, &session, &name));
     if let Ok(false) = is_there {
-        // The session went meanwhile, or the room.
+        // The commit failed after all.
         place.remove().await;
     }
     drop(turn);

@@ -86,6 +86,26 @@ async fn body_of<T: DeserializeOwned>(
     }
 }
 
+/// Refuses a text that is larger than any client makes it; a client that is told so by the status
+/// of a body too large does not send it again.
+pub fn want_size<'a>(
+    texts: impl IntoIterator<Item = Option<&'a String>>,
+    bytes_max: usize,
+) -> Result<(), HttpError> {
+    match texts
+        .into_iter()
+        .flatten()
+        .any(|text| text.len() > bytes_max)
+    {
+        true => Err(HttpError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PAYLOAD_TOO_LARGE",
+            format!("One of the texts has more than {bytes_max} bytes; send less."),
+        )),
+        false => Ok(()),
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum BodyKind {
     Json,

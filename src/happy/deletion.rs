@@ -8,6 +8,7 @@ use std::rc::Rc;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use super::db::bounds::Idle;
 use super::db::{WriteError, deleted};
 use super::presence::Kind;
 use super::{Happy, Recipients};
@@ -42,10 +43,34 @@ impl Happy {
         let Some(seq) = marked? else {
             return Ok(false);
         };
+        self.tell_deleted(account, session, seq);
+        Ok(true)
+    }
+
+    /// As [`Happy::delete_session`], where it is still idle when it is marked.
+    pub(super) async fn delete_idle_session(&self, idle: Idle) -> Result<bool, StoreError> {
+        let Idle {
+            account,
+            id,
+            before,
+        } = idle;
+        let (owner, session) = (account.clone(), id.clone());
+        let marked = self
+            .0
+            .store
+            .write(move |db| deleted::mark_idle(db, &owner, &session, before));
+        let Some(seq) = marked.await? else {
+            return Ok(false);
+        };
+        self.session_stops(&id);
+        self.tell_deleted(&account, &id, seq);
+        Ok(true)
+    }
+
+    fn tell_deleted(&self, account: &str, session: &str, seq: i64) {
         let body = json!({"t": "delete-session", "sid": session});
         self.publish(account, seq, body, Recipients::UserScoped);
         self.0.deletions.0.notify_one();
-        Ok(true)
     }
 
     /// Returns when nothing is left of any session that was deleted before; one whose files the

@@ -201,6 +201,12 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data { registration: text, invites: int, accounts: [HappyAccount] }")])
         .errors(&["DATABASE_ERROR"])
         .examples(&[Try("/api/v1/happy")]),
+    Doc::put("/api/v1/happy/accounts/{id}/bounds", "What one Happy account may store, and for how long it keeps what it does not use")
+        .details("Null: as every account, by HAPPY_ACCOUNT_MB and HAPPY_KEEP_DAYS. 0 days: for ever.")
+        .takes(&[(JSON, "{ max_mb: int|null, keep_days: int(0..36500)|null }")])
+        .answers(&[(JSON, "data {}")])
+        .errors(&["NOT_FOUND", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/happy/accounts/nothing/bounds").with(r#"{"max_mb":100,"keep_days":null}"#).status(404)]),
     Doc::delete("/api/v1/happy/devices/{id}", "Take a Happy device's token back; its sockets end at once")
         .answers(&[(JSON, "data {}")])
         .errors(&["NOT_FOUND", "DATABASE_ERROR"])
@@ -216,7 +222,7 @@ pub const DOCS: &[Doc] = &[
 #[rustfmt::skip]
 pub const SHAPES: &[Shape] = &[
     ("SocketIoError", "{ code: int, message: text }"),
-    ("HappyAccount", "{ id: text, username: text|null, created_at: time, sessions: int, machines: int, bytes: int, devices: [HappyDevice] }"),
+    ("HappyAccount", "{ id: text, username: text|null, created_at: time, sessions: int, machines: int, bytes: int\n bytes_max: int # what it may store\n keep_days: int # sessions that were not used for longer go; 0: none does\n devices: [HappyDevice] }"),
     ("HappyDevice", "{ id: text, kind: text # phone, terminal or linked\n agent: text|null, host: text|null # by which it called the box\n created_at: time, last_seen_at: time, connected: bool }"),
     ("HappyError", "{ error: text, message?: text, statusCode?: int }"),
 ];

@@ -91,10 +91,10 @@ impl Place {
         }
     }
 
-    /// Returns when a power cut cannot take it any more.
-    pub async fn write(&self, blob: Vec<u8>) -> Result<(), HttpError> {
+    /// Synced, and not under its name yet.
+    pub async fn write(&self, blob: Vec<u8>) -> Result<Ready, HttpError> {
         let (folder, path) = (self.folder.clone(), self.path());
-        let written = on_thread("upload", move || write(&folder, &path, &blob)).await?;
+        let written = on_thread("upload", move || write(&folder, path, &blob)).await?;
         written.map_err(|error| {
             log::error!("event=happy_file_not_kept error=\"{error}\"");
             store_error(StoreError::Full)
@@ -102,7 +102,33 @@ impl Place {
     }
 }
 
-fn write(folder: &Path, path: &Path, blob: &[u8]) -> io::Result<()> {
+/// A file that is whole under a name of its own.
+#[derive(Clone)]
+pub struct Ready {
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl Ready {
+    /// Returns when a power cut cannot take it any more.
+    pub fn take_place(&self) -> io::Result<()> {
+        fs::rename(&self.partial, &self.path)?;
+        let folder = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// Where it did not come to that.
+    pub async fn remove(self) {
+        let removed = on_thread("upload", move || fs::remove_file(self.partial)).await;
+        if let Ok(Err(error)) = removed
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("event=happy_files_not_removed error=\"it goes at the next start\"");
+        }
+    }
+}
+
+fn write(folder: &Path, path: PathBuf, blob: &[u8]) -> io::Result<Ready> {
     if disk::free(folder.ancestors().find(|at| at.exists()).unwrap_or(folder))
         .is_some_and(|free| free < limits::DISK_FREE_BYTES_MIN)
     {
@@ -122,13 +148,12 @@ fn write(folder: &Path, path: &Path, blob: &[u8]) -> io::Result<()> {
         .and_then(|mut file| {
             file.write_all(blob)?;
             file.sync_all()
-        })
-        .and_then(|()| fs::rename(&partial, path))
-        .and_then(|()| File::open(folder)?.sync_all());
-    if written.is_err() {
+        });
+    if let Err(error) = written {
         let _ = fs::remove_file(&partial);
+        return Err(error);
     }
-    written
+    Ok(Ready { partial, path })
 }
 
 /// Each level that is new is synced in its parent.
@@ -258,13 +283,19 @@ mod tests {
         }
     }
 
+    fn keep(place: &Place) {
+        let ready = write(&place.folder, place.path(), b"x").expect("written");
+        assert!(!place.path().exists());
+        ready.take_place().expect("in its place");
+    }
+
     #[test]
     fn what_has_no_row_goes_and_what_has_one_stays() {
         let home = tempfile::tempdir().expect("a folder");
         let files = Files::new(home.path());
         for (session, name) in [("s", "kept.enc"), ("s", "lost.enc"), ("t", "lost.enc")] {
             let place = files.attachment(session, name);
-            write(&place.folder, &place.path(), b"x").expect("written");
+            keep(&place);
         }
         let long_ago = std::time::SystemTime::now() - 2 * limits::HAPPY_LOST_FILES_KEPT;
         for (session, name) in [("s", "lost.enc"), ("t", "lost.enc")] {
@@ -273,7 +304,7 @@ mod tests {
             file.set_modified(long_ago).expect("a time");
         }
         let newer = files.attachment("s", "of-a-newer-database.enc");
-        write(&newer.folder, &newer.path(), b"x").expect("written");
+        keep(&newer);
         fs::write(files.folder.join("stray"), b"no folder").expect("written");
         tidy(&files.folder.join("stray"), &BTreeSet::new()).expect("passed over");
         let kept = files.attachment("s", "kept.enc").path();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, base64_or_null, ok, refused, store_error, write_error};
 use super::db::machines::{self, Machine, NewMachine, OfId};
 use super::{Happy, Recipients, call};
+use crate::limits;
 use crate::server::{Method, Request, Router, StatusCode};
 
 pub fn routes(router: &mut Router, happy: &Happy) {
@@ -35,6 +36,10 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
     let asked: Asked = call::large_body(&happy, &mut request).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
     let account = happy.account(&request.head)?;
+    let names = [Some(&asked.id), asked.data_encryption_key.as_ref()];
+    call::want_size(names, limits::HAPPY_NAME_BYTES_MAX)?;
+    let values = [Some(&asked.metadata), asked.daemon_state.as_ref()];
+    call::want_size(values, limits::HAPPY_VALUE_BYTES_MAX)?;
     let new = NewMachine {
         id: asked.id,
         metadata: asked.metadata,

@@ -43,6 +43,9 @@ mod presence;
 mod presence_tests;
 pub mod push;
 mod registration;
+mod retention;
+#[cfg(test)]
+mod retention_tests;
 mod sessions;
 mod sockets;
 mod token;
@@ -61,6 +64,7 @@ use files::Files;
 use presence::Presence;
 use push::{Aloud, Push, PushWay, Receipts};
 use registration::Invites;
+use retention::Retention;
 use sockets::{Watchers, Workers};
 use token::Tokens;
 use updates::Hub;
@@ -76,6 +80,10 @@ pub struct HappyParts {
     pub registration: Registration,
     /// Accounts may make so many calls only; the owner of the box can turn that off.
     pub is_limited: bool,
+    /// What each account may store.
+    pub account_bytes: i64,
+    /// Sessions that were not used for longer go; 0: none does.
+    pub keep_days: u32,
     pub data_dir: PathBuf,
     pub push: PushWay,
     /// The box's voice, where it is to say that Claude waits.
@@ -101,6 +109,7 @@ struct Room {
     files: Files,
     uploads: Uploads,
     deletions: Deletions,
+    retention: Retention,
     watchers: Watchers,
     workers: Workers,
     seal: Rc<dyn Seal>,
@@ -114,6 +123,9 @@ struct Room {
 impl Happy {
     pub async fn start(parts: HappyParts) -> Result<Happy, StoreError> {
         let token_seed = token_seed(&parts.store).await?;
+        let bytes = parts.account_bytes;
+        let bounded = move |db: &_| db::bounds::set_account_bytes(db, bytes);
+        parts.store.write(bounded).await?;
         let calls = match parts.is_limited {
             true => limits::HAPPY_CALLS_PER_MINUTE,
             false => 0,
@@ -132,6 +144,7 @@ impl Happy {
             files: Files::new(&parts.data_dir),
             uploads: Uploads::default(),
             deletions: Deletions::default(),
+            retention: Retention::new(parts.keep_days, &parts.clock),
             watchers: Watchers::default(),
             workers: Workers::default(),
             seal: parts.seal,
@@ -152,6 +165,7 @@ impl Happy {
         happy.watch_receipts();
         happy.tidy_files();
         happy.watch_deletions();
+        happy.watch_retention();
         Ok(happy)
     }
 

@@ -15,7 +15,7 @@ use crate::ops::Registry;
 use crate::outbound::{Outbound, OutboundOptions};
 use crate::store::{Durability, Store, StoreError, StoreOptions};
 
-const NOW: UnixMillis = UnixMillis(1_795_205_421_573);
+pub(super) const NOW: UnixMillis = UnixMillis(1_795_205_421_573);
 
 struct NoSeal;
 
@@ -28,9 +28,9 @@ impl Seal for NoSeal {
     }
 }
 
-struct House {
-    happy: Happy,
-    clock: Clock,
+pub(super) struct House {
+    pub(super) happy: Happy,
+    pub(super) clock: Clock,
     metrics: Registry,
     account: Rc<str>,
     _folder: tempfile::TempDir,
@@ -38,7 +38,12 @@ struct House {
 
 impl House {
     /// With the session `s` of the account `a`.
-    async fn new() -> House {
+    pub(super) async fn new() -> House {
+        House::keeping(0).await
+    }
+
+    /// Sessions that are not used for so many days go.
+    pub(super) async fn keeping(keep_days: u32) -> House {
         let folder = tempfile::tempdir().expect("a folder");
         let (clock, metrics) = (Clock::manual(NOW), Registry::default());
         let store = Store::open(StoreOptions {
@@ -68,6 +73,8 @@ impl House {
             metrics: metrics.clone(),
             registration: Registration::Open,
             is_limited: true,
+            account_bytes: 1024 * 1024,
+            keep_days,
             data_dir: folder.path().into(),
             push: PushWay::Off,
             aloud: None,

@@ -39,6 +39,9 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
     let asked: Asked = call::large_body(&happy, &mut request).await?;
     base64_or_null(asked.data_encryption_key.as_deref())?;
     let account = happy.account(&request.head)?;
+    let names = [Some(&asked.tag), asked.data_encryption_key.as_ref()];
+    call::want_size(names, limits::HAPPY_NAME_BYTES_MAX)?;
+    call::want_size([Some(&asked.metadata)], limits::HAPPY_VALUE_BYTES_MAX)?;
     let now = happy.0.clock.wall();
     let new = NewSession {
         id: id::new(now).ok_or_else(internal)?,

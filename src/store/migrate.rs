@@ -89,6 +89,10 @@ pub const STEPS: &[Step] = &[
         name: "0018_happy_deleting",
         sql: include_str!("sql/0018_happy_deleting.sql"),
     },
+    Step {
+        name: "0019_happy_bounds",
+        sql: include_str!("sql/0019_happy_bounds.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

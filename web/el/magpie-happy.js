@@ -2,7 +2,7 @@
 
 import { ask, Refusal, sentence } from "../api.js";
 import { blank, confirm, h, icon, iconButton, loading, qr, toast } from "../dom.js";
-import { shortTime, word } from "../words.js";
+import { bytes, shortTime, word } from "../words.js";
 
 /** Between two looks at who has called. */
 const LOOK_MS = 3000;
@@ -84,7 +84,15 @@ class Happy extends HTMLElement {
   #showAccounts({ registration, invites, accounts }) {
     const invite = registration === "invite" && h("div.row", {}, h("button", { type: "button", id: "happy-invite", onclick: () => this.#invite() }, icon("plus"), word("happy_invite")), invites > 0 && h("span.small.quiet", {}, word("happy_invites", { count: invites })));
     const devices = accounts.flatMap((/** @type {any} */ account) => account.devices.map((/** @type {any} */ device) => this.#device(account, device)));
-    this.#accounts.replaceChildren(h("section.section", {}, h("h2", {}, word("happy_devices")), h("p.small.quiet", {}, word(`happy_registration_${registration}`)), invite, devices.length > 0 ? h("ul.list.flush", {}, ...devices) : h("p.quiet", {}, word("happy_nobody"))));
+    const room = h("ul.list.flush", { id: "happy-room" }, ...accounts.map((/** @type {any} */ account) => this.#room(account)));
+    this.#accounts.replaceChildren(h("section.section", {}, h("h2", {}, word("happy_devices")), h("p.small.quiet", {}, word(`happy_registration_${registration}`)), invite, room, devices.length > 0 ? h("ul.list.flush", {}, ...devices) : h("p.quiet", {}, word("happy_nobody"))));
+  }
+
+  /** @param {any} account */
+  #room(account) {
+    const used = word("happy_used", { used: bytes(account.bytes), max: bytes(account.bytes_max) });
+    const about = [used, account.keep_days > 0 && word("happy_keep", { count: account.keep_days })].filter(Boolean).join(" · ");
+    return h("li.item", {}, icon("chat"), h("span.grow", {}, h("span.one", {}, account.username ?? account.id), h("span.small.quiet", {}, about)));
   }
 
   /**

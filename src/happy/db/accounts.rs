@@ -1,6 +1,6 @@
 //! Accounts: a public key each.
 
-use super::WriteError;
+use super::{WriteError, bounds};
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, OptionalExtension, StoreError, params};
@@ -45,10 +45,8 @@ pub fn stored(db: &Connection, account: &str) -> Result<i64, StoreError> {
 
 /// Refuses what would make the account store more than it may.
 pub fn want_room(db: &Connection, account: &str, more: usize) -> Result<(), WriteError> {
-    let stored: i64 = db
-        .prepare_cached("SELECT bytes FROM happy_accounts WHERE id = ?1")?
-        .query_row([account], |row| row.get(0))?;
-    match stored.saturating_add(more as i64) > limits::HAPPY_ACCOUNT_BYTES_MAX {
+    let (stored, most) = bounds::room(db, account)?;
+    match stored.saturating_add(more as i64) > most {
         true => Err(WriteError::NoRoom),
         false => Ok(()),
     }

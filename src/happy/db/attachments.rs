@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{WriteError, accounts, sessions};
 use crate::clock::UnixMillis;
 use crate::limits;
-use crate::store::{Connection, StoreError, params};
+use crate::store::{Connection, OptionalExtension, StoreError, params};
 
 /// Whether there is such a session; refused when it or the account has no room for the blob.
 pub fn may_come(
@@ -18,7 +18,13 @@ pub fn may_come(
     if sessions::seq(db, account, session)?.is_none() {
         return Ok(false);
     }
-    accounts::want_room(db, account, weight(bytes))?;
+    // It takes the place of one of its name.
+    let before: Option<i64> = db
+        .prepare_cached("SELECT bytes FROM happy_attachments WHERE session_id = ?1 AND name = ?2")?
+        .query_row([session, name], |row| row.get(0))
+        .optional()?;
+    let before = usize::try_from(before.unwrap_or(0)).unwrap_or(0);
+    accounts::want_room(db, account, weight(bytes).saturating_sub(before))?;
     let others: i64 = db
         .prepare_cached(
             "SELECT count(*) FROM happy_attachments WHERE session_id = ?1 AND name <> ?2",

@@ -2,23 +2,49 @@
 //! over, and taken apart by many small ones.
 
 use super::accounts;
+use crate::clock::UnixMillis;
 use crate::limits;
 use crate::store::{Connection, OptionalExtension, StoreError, params};
+
+const MARK: &str = "UPDATE happy_sessions SET deleting = 1, active = 0, metadata = '', \
+     agent_state = NULL, tag = lower(hex(randomblob(16))) \
+     WHERE id = ?1 AND account_id = ?2 AND deleting = 0";
 
 /// Takes the session from its account, whose next one may have its tag. The number of the update
 /// that tells of it; `None` when there was no such session.
 pub fn mark(db: &Connection, account: &str, id: &str) -> Result<Option<i64>, StoreError> {
+    let marked = db.prepare_cached(MARK)?.execute([id, account])?;
+    told(db, account, id, marked)
+}
+
+/// As [`mark`], where it is inactive and was not used since `before`.
+pub fn mark_idle(
+    db: &Connection,
+    account: &str,
+    id: &str,
+    before: UnixMillis,
+) -> Result<Option<i64>, StoreError> {
     let marked = db
-        .prepare_cached(
-            "UPDATE happy_sessions SET deleting = 1, active = 0, metadata = '', agent_state = NULL,
-                 tag = lower(hex(randomblob(16)))
-             WHERE id = ?1 AND account_id = ?2 AND deleting = 0",
-        )?
-        .execute([id, account])?;
-    match marked > 0 {
-        true => accounts::next_seq(db, account).map(Some),
-        false => Ok(None),
+        .prepare_cached(&format!(
+            "{MARK} AND active = 0 AND last_active_at < ?3 AND updated_at < ?3"
+        ))?
+        .execute(params![id, account, before.0])?;
+    told(db, account, id, marked)
+}
+
+fn told(
+    db: &Connection,
+    account: &str,
+    id: &str,
+    marked: usize,
+) -> Result<Option<i64>, StoreError> {
+    if marked == 0 {
+        return Ok(None);
     }
+    // Few, and replaced by whoever knows a version.
+    db.prepare_cached("DELETE FROM happy_access_keys WHERE session_id = ?1")?
+        .execute([id])?;
+    accounts::next_seq(db, account).map(Some)
 }
 
 /// The first of those that are marked whose id comes after this one.

@@ -50,6 +50,9 @@ pub struct Account {
     pub sessions: i64,
     pub machines: i64,
     pub bytes: i64,
+    pub bytes_max: i64,
+    /// Where the owner says so for this one.
+    pub keep_days: Option<u32>,
 }
 
 /// The device not heard of for longest makes room for one too many.
@@ -124,6 +127,7 @@ pub fn of_account(db: &Connection, account: &str) -> Result<Vec<Device>, StoreEr
 pub fn accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT a.id, a.username, a.created_at, a.bytes,
+            coalesce(a.bytes_max, (SELECT account_bytes FROM happy_bounds)), a.keep_days,
             (SELECT count(*) FROM happy_sessions WHERE account_id = a.id AND deleting = 0),
             (SELECT count(*) FROM happy_machines WHERE account_id = a.id)
          FROM happy_accounts a ORDER BY a.created_at, a.id",
@@ -134,8 +138,10 @@ pub fn accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
             username: row.get(1)?,
             created_at: UnixMillis(row.get(2)?),
             bytes: row.get(3)?,
-            sessions: row.get(4)?,
-            machines: row.get(5)?,
+            bytes_max: row.get(4)?,
+            keep_days: row.get(5)?,
+            sessions: row.get(6)?,
+            machines: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

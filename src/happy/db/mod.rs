@@ -7,6 +7,7 @@ pub mod access_keys;
 pub mod accounts;
 pub mod artifacts;
 pub mod attachments;
+pub mod bounds;
 pub mod deleted;
 pub mod devices;
 pub mod feed;

@@ -7,7 +7,8 @@ use crate::happy::db::machines::NewMachine;
 use crate::happy::db::messages::NewMessage;
 use crate::happy::db::sessions::NewSession;
 use crate::happy::db::{
-    WriteError, accounts, artifacts, attachments, deleted, machines, messages, pairings, sessions,
+    WriteError, accounts, artifacts, attachments, bounds, deleted, machines, messages, pairings,
+    presence, sessions,
 };
 use crate::limits;
 use crate::store::{Connection, migrate};
@@ -133,8 +134,8 @@ fn a_full_account_is_refused_what_is_new_and_answered_what_is_known() {
     make(&db, "s").expect("a session");
     assert_eq!(post(&db, "s", Some("known")).expect("a message"), 1);
     db.execute(
-        "UPDATE happy_accounts SET bytes = ?1",
-        [limits::HAPPY_ACCOUNT_BYTES_MAX],
+        "UPDATE happy_accounts SET bytes = (SELECT account_bytes FROM happy_bounds)",
+        [],
     )
     .expect("a full account");
     assert!(matches!(make(&db, "t"), Err(WriteError::NoRoom)));
@@ -144,6 +145,63 @@ fn a_full_account_is_refused_what_is_new_and_answered_what_is_known() {
     ));
     assert_eq!(make(&db, "s").expect("the known session"), None);
     assert_eq!(post(&db, "s", Some("known")).expect("the known message"), 0);
+    let stored = stored_bytes(&db);
+    bounds::set(&db, "a", Some(stored + 1_000), None).expect("more for this one");
+    assert_eq!(post(&db, "s", Some("newer")).expect("a message"), 1);
+    bounds::set(&db, "a", None, None).expect("as every other");
+    assert!(matches!(make(&db, "t"), Err(WriteError::NoRoom)));
+    bounds::set_account_bytes(&db, stored + 1_000).expect("more for all");
+    make(&db, "t").expect("a session");
+    assert!(!bounds::set(&db, "nobody", None, None).expect("no account"));
+}
+
+#[test]
+fn a_file_that_takes_the_place_of_another_needs_room_for_the_difference() {
+    let db = with_account();
+    make(&db, "s").expect("a session");
+    attachments::put(&db, "a", "s", "f", 1_000, NOW).expect("a file");
+    bounds::set_account_bytes(&db, stored_bytes(&db) + 10).expect("a bound");
+    let put = |bytes| attachments::put(&db, "a", "s", "f", bytes, NOW);
+    assert!(matches!(put(1_011), Err(WriteError::NoRoom)));
+    assert!(put(1_010).expect("all there is"));
+    assert!(put(20).expect("less"));
+    let other = attachments::put(&db, "a", "s", "g", 20, NOW);
+    assert!(matches!(other, Err(WriteError::NoRoom)));
+}
+
+#[test]
+fn a_session_that_is_used_after_it_was_found_idle_stays() {
+    let db = with_account();
+    let later = |days: i64| UnixMillis(NOW.0 + days * 86_400_000);
+    for id in ["s", "t", "u"] {
+        make(&db, id).expect("a session");
+        sessions::archive(&db, "a", id, NOW).expect("archived");
+    }
+    let idle = |days, now| bounds::idle(&db, days, now, 10).expect("a list");
+    assert!(idle(0, later(1_000)).is_empty());
+    assert!(idle(30, later(30)).is_empty());
+    let found = idle(30, later(31));
+    assert_eq!(found.len(), 3);
+    // A heartbeat, and a message without one.
+    let now = later(31);
+    presence::heard(&db, presence::Kind::Session, "a", "s", now.0, now).expect("a heartbeat");
+    let new = NewMessage {
+        id: "m".into(),
+        local_id: None,
+        content: "1".into(),
+    };
+    messages::store(&db, "a", "t", vec![new], now).expect("a message");
+    let gone: Vec<bool> = ["s", "t", "u"]
+        .map(|id| deleted::mark_idle(&db, "a", id, found[0].before).expect("marked"))
+        .iter()
+        .map(Option::is_some)
+        .collect();
+    assert_eq!(gone, [false, false, true]);
+    // The owner's word for one account goes before that for all, both ways.
+    bounds::set(&db, "a", None, Some(0)).expect("kept for ever");
+    assert!(idle(30, later(1_000)).is_empty());
+    bounds::set(&db, "a", None, Some(5)).expect("kept for five days");
+    assert_eq!(idle(0, later(37)).len(), 1);
 }
 
 #[test]

@@ -59,6 +59,8 @@ fn a_phone_that_a_push_did_not_reach_is_forgotten_by_its_receipt() {
             metrics: metrics.clone(),
             registration: Registration::Closed,
             is_limited: true,
+            account_bytes: 1024 * 1024,
+            keep_days: 0,
             data_dir: folder.path().into(),
             push: PushWay::Expo { url },
             aloud: None,
