@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit bench soak fuzz compare-happy clients clean
+.PHONY: help run build test lint unit cross test-arm64 msrv bench soak fuzz compare-happy clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,22 @@ lint: ## formatting and lints alone
 
 unit: ## the tests that need no speech engine, browser or fault rig
 	cargo test --locked --lib
+
+ARM64 = aarch64-unknown-linux-gnu
+cross: ## set up and build target/aarch64-unknown-linux-gnu/release/magpie for 64-bit ARM boards
+	@tools/arm64-toolchain
+	eval "$$(tools/arm64-toolchain --env)" && cargo build --release --locked --target $(ARM64)
+	tools/check-binary $${CARGO_TARGET_DIR:-target}/$(ARM64)/release/magpie
+
+# The crowds measure memory, which would be the emulator's.
+ARM64_TESTS = --lib --test http --test websocket --test socketio --test happy --test sound --test decode --test cli
+test-arm64: ## set up and run unit, protocol, store, crypto and sound tests as 64-bit ARM, emulated
+	@tools/setup test
+	@tools/arm64-toolchain
+	eval "$$(tools/arm64-toolchain --env)" && cargo test --locked --no-fail-fast --target $(ARM64) $(ARM64_TESTS) -- --skip crowds::
+
+msrv: ## check with the oldest compiler that Cargo.toml promises, where rustup can get it
+	@tools/msrv
 
 bench: ## set up and print figures beside their budgets
 	@tools/setup bench

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use alsa::{Card, SPEECH, STUDIO};
 use provider::{CLAUDE_KEY, Fault, OPENAI_KEY, Provider, Reply, Route, speech};
 use serde_json::{Value, json};
-use support::{Home, Running};
+use support::{Home, Running, machine};
 
 const TURNS: usize = 20;
 const LOCAL_TURNS: usize = 10;

@@ -5,6 +5,8 @@
 //! a sync. The card is slowed by the recorder of the fault tests, which is preloaded into this
 //! program started again; what a sync itself takes here does not count.
 
+#[path = "../tests/support/machine.rs"]
+mod machine;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../tests/faults/preload.rs"]
 mod preload;

@@ -205,6 +205,38 @@ fn the_lock_file_stays_small() {
     assert!(packages <= 260, "{packages} packages are locked");
 }
 
+/// The two ways to build for 64-bit ARM, by Debian's packages and by `cross`, agree: same C half of
+/// the tool chain, same variables.
+#[test]
+fn the_container_of_cross_holds_what_the_tool_chain_script_installs() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let cross = read("Cross.toml");
+    let table = "[target.aarch64-unknown-linux-gnu]\ndockerfile = \"image/cross.Dockerfile\"\n";
+    assert!(cross.contains(table), "{cross}");
+    let (script, container) = (
+        read("tools/arm64-toolchain"),
+        read("image/cross.Dockerfile"),
+    );
+    assert!(container.contains("\nFROM debian:12"), "{container}");
+
+    let packages = script.lines().find_map(|line| {
+        let list = line.strip_prefix("packages=\"")?;
+        Some(list.trim_end_matches('"').split(' '))
+    });
+    for package in packages.expect("a list of packages") {
+        // cross brings the Rust half of the host.
+        if !package.contains("rust") {
+            assert!(container.contains(&format!(" {package}")), "{package}");
+        }
+    }
+    let variables = script
+        .lines()
+        .filter_map(|line| line.strip_prefix("export "));
+    for variable in variables.filter(|line| !line.starts_with("RUSTC=")) {
+        assert!(container.contains(variable), "{variable}");
+    }
+}
+
 struct Source {
     /// Path below `src/`.
     name: String,

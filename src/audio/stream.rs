@@ -229,11 +229,17 @@ const CLOSED: usize = usize::MAX;
 
 impl Users {
     pub(super) fn enter(&self) -> bool {
-        self.0
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |users| {
-                (users != CLOSED).then(|| users + 1)
-            })
-            .is_ok()
+        let mut users = self.0.load(Ordering::Acquire);
+        while users != CLOSED {
+            let entered =
+                self.0
+                    .compare_exchange_weak(users, users + 1, Ordering::AcqRel, Ordering::Acquire);
+            match entered {
+                Ok(_) => return true,
+                Err(meanwhile) => users = meanwhile,
+            }
+        }
+        false
     }
 
     pub(super) fn leave(&self) {

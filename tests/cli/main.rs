@@ -5,6 +5,7 @@ mod support;
 
 mod archive;
 mod backups;
+mod binary;
 mod commands;
 mod papers;
 mod serving;

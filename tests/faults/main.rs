@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use driver::{DATABASE, Orders, on_loop};
 use magpie::store::{Connection, Durability, OpenError, backup, migrate};
-use program::support;
+use program::support::{self, machine};
 use replay::{Card, Change, Fate, Random};
 use rig::{Rig, seed};
 use tempfile::TempDir;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::driver::{ACKS, Orders};
 use super::preload::recorder_library;
+use crate::machine;
 
 pub const ORDERS: &str = "MAGPIE_FAULT_ORDERS";
 pub const SMALL_CARD: &str = "MAGPIE_FAULT_CARD";
@@ -137,7 +138,7 @@ impl Rig {
 
 /// This test binary again, to run one of its ignored functions.
 pub fn this_binary(function: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = machine::this_program();
     command.args([
         "--exact",
         function,
@@ -154,15 +155,6 @@ pub fn this_binary(function: &str) -> Command {
 pub fn on_small_card(function: &str) -> String {
     let card = TempDir::new().unwrap();
     let me = this_binary(function);
-    let mut inner = format!(
-        "mount -t tmpfs -o size=3m magpie-test {} && exec {}",
-        card.path().display(),
-        me.get_program().to_str().unwrap()
-    );
-    for argument in me.get_args() {
-        inner.push(' ');
-        inner.push_str(argument.to_str().unwrap());
-    }
     // SAFETY: asks for a number and touches no memory.
     let namespaces: &[&str] = match unsafe { libc::geteuid() } {
         0 => &["--mount"],
@@ -170,7 +162,14 @@ pub fn on_small_card(function: &str) -> String {
     };
     let output = Command::new("unshare")
         .args(namespaces)
-        .args(["sh", "-c", &inner])
+        .args([
+            "sh",
+            "-c",
+            r#"mount -t tmpfs -o size=3m magpie-test "$0" && exec "$@""#,
+        ])
+        .arg(card.path())
+        .arg(me.get_program())
+        .args(me.get_args())
         .env(SMALL_CARD, card.path())
         .output()
         .expect("unshare of util-linux is needed");

@@ -29,3 +29,5 @@ mod sign_in;
 mod socket;
 mod sync;
 mod told;
+
+use support::machine;

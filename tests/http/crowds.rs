@@ -9,6 +9,7 @@ use magpie::server::ServerLimits;
 use magpie::server::connection::Phase;
 
 use crate::house::{Client, House, impatient};
+use crate::machine;
 
 /// Set in the child process that does the work of a test.
 const CHILD: &str = "MAGPIE_CROWD_TEST";
@@ -18,11 +19,12 @@ fn alone(test: &str, limits: &str, work: impl FnOnce()) {
     if std::env::var_os(CHILD).is_some() {
         return work();
     }
-    let exe = std::env::current_exe().expect("this test");
-    let script = format!("{limits} exec \"$0\" --exact crowds::{test} --nocapture");
+    let program = machine::this_program();
     let output = Command::new("sh")
-        .args(["-c", &script])
-        .arg(exe)
+        .args(["-c", &format!("{limits} exec \"$@\""), "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .args(["--exact", &format!("crowds::{test}"), "--nocapture"])
         .env(CHILD, "1")
         .output()
         .expect("a shell");

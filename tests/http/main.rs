@@ -7,5 +7,7 @@ mod crowds;
 mod doors;
 mod files;
 mod house;
+#[path = "../support/machine.rs"]
+mod machine;
 mod secure;
 mod slow;

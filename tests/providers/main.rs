@@ -19,3 +19,5 @@ mod signal;
 mod spoken;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::machine;

@@ -26,3 +26,5 @@ mod rig;
 mod terminal;
 mod told;
 mod uploads;
+
+use support::machine;

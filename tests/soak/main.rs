@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use alsa::{Card, SPEECH, STUDIO};
 use provider::{CLAUDE_KEY, OPENAI_KEY, Provider, Reply};
 use serde_json::{Value, json};
-use support::{Home, Running};
+use support::{Home, Running, machine};
 
 const SHORT_CONVERSATIONS: usize = 12;
 /// Of [`ROUND`] conversations this one finds no network…

@@ -2,6 +2,8 @@
 
 #[path = "../support/alsa.rs"]
 mod alsa;
+#[path = "../support/machine.rs"]
+mod machine;
 #[cfg(feature = "audio")]
 #[macro_use]
 mod rig;

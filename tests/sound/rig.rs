@@ -8,6 +8,7 @@ use magpie::audio::{
 use magpie::ops::Registry;
 
 use crate::alsa::{self, Card, Format};
+use crate::machine;
 
 const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 
@@ -27,8 +28,7 @@ pub fn in_own_process(module: &str, name: &str, test: fn()) {
     if std::env::var_os(MARK).is_some() {
         return test();
     }
-    let program = std::env::current_exe().expect("the test program has a path");
-    let output = std::process::Command::new(program)
+    let output = machine::this_program()
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(MARK, "1")
         .output()

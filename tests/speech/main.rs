@@ -10,3 +10,5 @@ mod caller;
 mod native;
 mod older;
 mod transcribe;
+
+use support::machine;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::machine;
+
 /// Names of the card's devices.
 pub const MICROPHONE: &str = "paced_mic";
 pub const SPEAKER: &str = "paced_speaker";
@@ -213,7 +215,11 @@ pub fn plugin() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/alsa/pcm_paced.c");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).to_path_buf();
     let text = fs::read(&source).expect("read the plug-in's source");
-    let built = folder.join(format!("libpcm_paced-{:016x}.so", fingerprint(&text)));
+    let built = folder.join(format!(
+        "libpcm_paced-{}-{:016x}.so",
+        std::env::consts::ARCH,
+        fingerprint(&text)
+    ));
     if built.exists() {
         return built;
     }
@@ -224,23 +230,7 @@ pub fn plugin() -> PathBuf {
         .tempfile_in(&folder)
         .expect("make a file for the plug-in")
         .into_temp_path();
-    let flags = Command::new("pkg-config")
-        .args(["--cflags", "--libs", "alsa"])
-        .output()
-        .expect("run pkg-config (apt install pkg-config libasound2-dev)");
-    assert!(
-        flags.status.success(),
-        "pkg-config does not know alsa; apt install libasound2-dev"
-    );
-    let flags = String::from_utf8_lossy(&flags.stdout).into_owned();
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-DPIC", "-o"])
-        .arg(&mine)
-        .arg(&source)
-        .args(flags.split_whitespace())
-        .status()
-        .expect("run cc (apt install gcc)");
-    assert!(compiled.success(), "the plug-in does not compile");
+    machine::library(&source, &mine, &["-DPIC", "-lasound"]);
     mine.persist(&built).expect("put the plug-in in its place");
     built
 }

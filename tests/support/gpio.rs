@@ -7,12 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use magpie::voice::hardware::gpio::{EVENT_FALLING, EVENT_RISING, LineEvent};
 
-use crate::support::Home;
+use crate::support::{Home, machine};
 
 const BUTTON: u32 = 17;
 const SWITCH: u32 = 22;
@@ -99,17 +98,8 @@ fn library() -> &'static Path {
     let (_, library) = LIBRARY.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let library = folder.path().join("chip.so");
-        let status = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O2", "-Wall", "-o"])
-            .arg(&library)
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/support/gpio/chip.c"
-            ))
-            .arg("-ldl")
-            .status()
-            .expect("run cc (apt install gcc)");
-        assert!(status.success(), "chip.c does not compile");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/gpio/chip.c");
+        machine::library(&source, &library, &["-ldl"]);
         (folder, library)
     });
     library

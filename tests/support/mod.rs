@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub mod machine;
+
 const READY_MAX: Duration = Duration::from_secs(30);
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -78,7 +80,7 @@ impl Home {
 
     /// The program with nothing of this test's environment but `PATH`.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
+        let mut command = machine::program(env!("CARGO_BIN_EXE_magpie"));
         command
             .args(arguments)
             .current_dir(self.folder.path())
@@ -117,11 +119,12 @@ impl Home {
             .args([
                 "sh",
                 "-c",
-                r#"mount -t tmpfs -o "$1" card "$2" && exec "$0" serve"#,
+                r#"mount -t tmpfs -o "$0" card "$1" && shift && exec "$@" serve"#,
             ])
-            .arg(plain.get_program())
             .arg(options)
             .arg(at)
+            .arg(plain.get_program())
+            .args(plain.get_args())
             .current_dir(self.folder.path())
             .env_clear()
             .envs(

@@ -8,6 +8,8 @@ mod device;
 mod dialects;
 mod hardware;
 mod house;
+#[path = "../support/machine.rs"]
+mod machine;
 mod satellite;
 #[path = "../sound/signal.rs"]
 #[allow(dead_code)]

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::alsa::{self, Card, SPEECH, STUDIO};
 use crate::house::{House, PATIENCE, Setup};
+use crate::machine;
 
 const QUESTION: &str = "where is the spare key";
 
@@ -21,7 +22,7 @@ struct Satellite {
 
 impl Satellite {
     fn start(card: &Card, folder: &Path, url: &str, more: &[&str]) -> Satellite {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_magpie"))
+        let mut child = machine::program(env!("CARGO_BIN_EXE_magpie"))
             .args(["satellite", "--url", url])
             .args(more)
             .current_dir(folder)

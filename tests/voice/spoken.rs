@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use magpie::audio::resample::resample;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::alsa::{self, Card, SPEECH, STUDIO};
 use crate::house::{Door, PATIENCE};
+use crate::machine;
 use crate::signal;
 
 const FACT: &str = "remember that the spare key is under the blue flower pot";
@@ -58,7 +59,7 @@ impl Drop for Served {
 
 /// The program on `card`, its operations on a port of their own, with `settings` besides.
 pub fn serve(data: &Path, card: &Card, settings: &[(&str, &str)]) -> Served {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_magpie"))
+    let mut child = machine::program(env!("CARGO_BIN_EXE_magpie"))
         .arg("serve")
         .current_dir(data)
         .env("DATA_DIR", data)
