@@ -286,9 +286,8 @@ fn backup_parts(config: &Config, store: &Store, clock: &Clock, only_local: bool)
     BackupParts {
         store: store.clone(),
         clock: clock.clone(),
-        folder: config
-            .path("BACKUP_DIR")
-            .unwrap_or_else(|| backup::default_folder(&data_dir)),
+        folder: backup::folder(config),
+        elsewhere: config.path("BACKUP_COPY_DIR"),
         data_dir,
         // A box that is there for one command has no nights.
         keep_days: if only_local {

@@ -1,12 +1,12 @@
 //! The settings: each declared once in [`table`], from which validation, `.env.example`, help
 //! and the README's table come.
 //!
-//! A value is taken from the environment, else from `.env` in the working directory, else from
-//! what was set on the page ([`stored`]), else from the table. All are checked before anything starts; a wrong one is told with its name, its
+//! A value is taken from the environment, else from a credential of systemd ([`credentials`]),
+//! else from `.env` in the working directory, else from what was set on the page ([`stored`]), else from the table. All are checked before anything starts; a wrong one is told with its name, its
 //! value, what is allowed and where it came from. Secrets are never shown.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::limits::ENV_FILE_BYTES_MAX;
 
+mod credentials;
 pub mod document;
 pub mod dotenv;
 pub mod kind;
@@ -50,6 +51,8 @@ pub enum Origin {
     File {
         line: usize,
     },
+    /// A file that systemd handed over.
+    Credential,
     /// The variable, which may be an alias.
     Environment {
         name: String,
@@ -71,6 +74,11 @@ pub enum ConfigError {
     File(EnvFileError),
     /// `.env` is there and cannot be read.
     Unreadable(String),
+    /// A credential is there and is no value.
+    Credential {
+        name: &'static str,
+        why: String,
+    },
     Wrong(Vec<WrongValue>),
     /// Two settings that do not fit each other.
     Clash(&'static str),
@@ -83,7 +91,16 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Reads `.env` of `folder` and this process's environment.
+/// What is written outside of the box's own database.
+#[derive(Default)]
+pub struct Sources<'a> {
+    pub environment: &'a [(String, String)],
+    pub credentials: &'a [(String, String)],
+    /// The content of `.env`.
+    pub file: Option<&'a [u8]>,
+}
+
+/// Reads `.env` of `folder`, the credentials and this process's environment.
 pub fn load(folder: &Path) -> Result<Loaded, ConfigError> {
     let environment: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| {
@@ -92,8 +109,17 @@ pub fn load(folder: &Path) -> Result<Loaded, ConfigError> {
         })
         .collect();
     let path = folder.join(".env");
-    let file = read_bounded(&path)?;
-    let mut loaded = resolve(file.as_deref(), &environment)?;
+    let unreadable = |error: io::Error| ConfigError::Unreadable(error.to_string());
+    let file = read_bounded(&path).map_err(unreadable)?;
+    let credentials = match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(folder) => credentials::read(Path::new(&folder))?,
+        None => Vec::new(),
+    };
+    let mut loaded = resolve_all(&Sources {
+        environment: &environment,
+        credentials: &credentials,
+        file: file.as_deref(),
+    })?;
     if file.is_some() && others_can_read(&path) {
         loaded.warnings.push(String::from(
             ".env can be read by other users of this machine; run: chmod 600 .env",
@@ -107,13 +133,22 @@ pub fn resolve(
     file: Option<&[u8]>,
     environment: &[(String, String)],
 ) -> Result<Loaded, ConfigError> {
-    let entries = file.map_or(Ok(Vec::new()), dotenv::parse);
+    resolve_all(&Sources {
+        environment,
+        file,
+        ..Sources::default()
+    })
+}
+
+/// Pure: what all sources give.
+pub fn resolve_all(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let entries = sources.file.map_or(Ok(Vec::new()), dotenv::parse);
     let entries = entries.map_err(ConfigError::File)?;
-    let warnings = doubts(&entries, environment);
+    let warnings = doubts(&entries, sources.environment);
     let mut held = Vec::new();
     let mut wrong = Vec::new();
     for setting in SETTINGS {
-        let (text, origin) = written(setting, &entries, environment);
+        let (text, origin) = written(setting, &entries, sources);
         let value = setting.kind.parse(&text);
         if value.is_none() && !text.is_empty() {
             wrong.push(WrongValue {
@@ -288,21 +323,30 @@ impl Held {
     }
 }
 
-/// The text of a setting and where it stands; environment, then file, then table.
+/// The text of a setting and where it stands; the first of [`Sources`] that has it, then the table.
 fn written(
     setting: &'static Setting,
     entries: &[dotenv::Entry],
-    environment: &[(String, String)],
+    sources: &Sources,
 ) -> (String, Origin) {
-    let names = || std::iter::once(setting.name).chain(setting.aliases.iter().copied());
-    for name in names() {
-        let found = environment.iter().find(|(known, _)| known == name);
-        if let Some((_, value)) = found.filter(|(_, value)| !value.is_empty()) {
+    let named = |among: &[(String, String)], name: &str| {
+        let found = among.iter().find(|(known, _)| known == name);
+        found
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty())
+    };
+    for name in setting.names() {
+        if let Some(value) = named(sources.environment, name) {
             let name = name.to_owned();
-            return (value.clone(), Origin::Environment { name });
+            return (value, Origin::Environment { name });
         }
     }
-    for name in names() {
+    for name in setting.names() {
+        if let Some(value) = named(sources.credentials, name) {
+            return (value, Origin::Credential);
+        }
+    }
+    for name in setting.names() {
         let found = entries.iter().rfind(|entry| entry.name == name);
         if let Some(entry) = found.filter(|entry| !entry.value.is_empty()) {
             return (entry.value.clone(), Origin::File { line: entry.line });
@@ -346,9 +390,7 @@ fn doubts(entries: &[dotenv::Entry], environment: &[(String, String)]) -> Vec<St
 
 /// The setting that somebody probably meant.
 pub fn suggestion(name: &str, changes_max: usize) -> Option<&'static str> {
-    let names = SETTINGS
-        .iter()
-        .flat_map(|setting| std::iter::once(setting.name).chain(setting.aliases.iter().copied()));
+    let names = SETTINGS.iter().flat_map(Setting::names);
     nearest::nearest(&name.to_ascii_uppercase(), names)
         .filter(|known| distance(&name.to_ascii_uppercase(), known) <= changes_max)
 }
@@ -371,17 +413,15 @@ fn shown(setting: &Setting, text: &str) -> String {
     shown
 }
 
-fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
-    let unreadable = |error: std::io::Error| ConfigError::Unreadable(error.to_string());
+fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
     file.take(ENV_FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+        .read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }
 
@@ -396,6 +436,7 @@ impl fmt::Display for Origin {
             Origin::Default => f.write_str("default"),
             Origin::Page => f.write_str("set on the page"),
             Origin::File { line } => write!(f, ".env line {line}"),
+            Origin::Credential => f.write_str("credential of systemd"),
             Origin::Environment { name } => write!(f, "environment variable {name}"),
         }
     }
@@ -422,6 +463,9 @@ impl fmt::Display for ConfigError {
                 f,
                 ".env cannot be read: {error}; make it a readable file, or remove it"
             ),
+            ConfigError::Credential { name, why } => {
+                write!(f, "the credential {name} cannot be taken: {why}")
+            }
             ConfigError::Wrong(all) => {
                 let lines: Vec<String> = all.iter().map(WrongValue::to_string).collect();
                 f.write_str(&lines.join("\n"))

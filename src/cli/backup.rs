@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
 use super::archive::save;
@@ -12,12 +12,16 @@ use super::client::Client;
 use super::{json_flag, print, print_json};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::house::backup::restore;
-use crate::store::backup;
+use crate::house::backup::{self, restore};
+use crate::store::backup as copies;
 
 /// From the answer of a restore until the box answers again.
 const RESTART_MAX: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(200);
+/// For a backup that is under way already.
+const OTHERS_MAX: Duration = Duration::from_secs(3_600);
+const OTHERS_LOOK: Duration = Duration::from_secs(5);
+const UNDER_WAY: &str = "under way";
 
 pub fn definitions() -> [Command; 3] {
     [
@@ -34,6 +38,13 @@ pub fn definitions() -> [Command; 3] {
                 Arg::new("file")
                     .value_parser(value_parser!(PathBuf))
                     .help("Where to put a copy as well"),
+            )
+            .arg(
+                Arg::new("due")
+                    .long("due")
+                    .action(ArgAction::SetTrue)
+                    .conflicts_with("file")
+                    .help("Only when the last one is over an hour old and something changed (for timers)"),
             )
             .arg(json_flag()),
         Command::new("restore")
@@ -64,6 +75,9 @@ pub fn definitions() -> [Command; 3] {
 }
 
 pub fn make(config: &Config, matches: &ArgMatches) -> Result<(), String> {
+    if matches.get_flag("due") {
+        return make_if_due(config);
+    }
     let client = Client::connect(config)?;
     let made = client.post("/api/v1/backup", &json!({}))?;
     let name = made["name"].as_str().unwrap_or_default().to_owned();
@@ -80,7 +94,48 @@ pub fn make(config: &Config, matches: &ArgMatches) -> Result<(), String> {
             made["files"], made["bytes"]
         ));
     }
+    copied_elsewhere(&made)
+}
+
+/// For a timer: the box makes one each night itself, so this looks whether there is one.
+fn make_if_due(config: &Config) -> Result<(), String> {
+    if config.number("BACKUP_KEEP_DAYS") == 0 {
+        print("BACKUP_KEEP_DAYS is 0: none are made by themselves.");
+        return Ok(());
+    }
+    let is_wanted = || {
+        let (folder, now) = (backup::folder(config), Clock::system().wall());
+        backup::is_wanted(&folder, &config.database(), now)
+    };
+    let deadline = Instant::now() + OTHERS_MAX;
+    while is_wanted() {
+        let client = Client::connect(config)?;
+        match client.post("/api/v1/backup", &json!({})) {
+            Ok(made) => {
+                print(&format!(
+                    "{} made.",
+                    made["name"].as_str().unwrap_or("A backup")
+                ));
+                return copied_elsewhere(&made);
+            }
+            // The box may be making its own; then that one will do.
+            Err(why) if Instant::now() > deadline || !why.contains(UNDER_WAY) => return Err(why),
+            Err(_) => std::thread::sleep(OTHERS_LOOK),
+        }
+    }
+    print("The newest backup will do.");
     Ok(())
+}
+
+/// A backup that did not reach BACKUP_COPY_DIR counts, and is not all that was asked for.
+fn copied_elsewhere(made: &Value) -> Result<(), String> {
+    match made["elsewhere"]["state"].as_str() {
+        Some("failed") => Err(format!(
+            "the backup was made, and not copied to BACKUP_COPY_DIR: {}",
+            made["elsewhere"]["why"].as_str().unwrap_or_default()
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub fn take_back(config: &Config, matches: &ArgMatches) -> Result<(), String> {
@@ -142,7 +197,7 @@ pub fn roll_back(config: &Config) -> Result<(), String> {
         return Err(String::from("the box runs; stop it first"));
     }
     let database = config.database();
-    let copy = backup::newest_good(&backup::folder(&database))
+    let copy = copies::newest_good(&copies::folder(&database))
         .ok_or("there is no copy of before an update that this release can read")?;
     let (data_dir, now) = (config.data_dir(), Clock::system().wall());
     let told = |error: std::io::Error| format!("{} cannot be taken: {error}", copy.display());

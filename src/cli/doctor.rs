@@ -15,6 +15,7 @@ use super::{json_flag, print, print_json};
 use crate::audio::{Audio, AudioOptions};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::Config;
+use crate::house::backup;
 use crate::ops::Registry;
 use crate::store::{self, migrate};
 use crate::voice::providers::EngineReport;
@@ -55,6 +56,7 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), String> {
         database(config, running.is_some()),
         clock(),
         log_file(config),
+        backups(config),
     ];
     match &running {
         Some(client) => checks.push(box_health(client)),
@@ -233,6 +235,30 @@ fn log_file(config: &Config) -> Check {
             ),
         ),
     }
+}
+
+fn backups(config: &Config) -> Check {
+    let folder = backup::folder(config);
+    let Some(newest) = backup::file::list(&folder).pop() else {
+        let text = format!(
+            "none in {} yet; `magpie backup` makes one",
+            folder.display()
+        );
+        return check("backups", Verdict::Ok, text);
+    };
+    let text = format!("the newest is of {}", newest.made_at.rfc3339());
+    let Some(elsewhere) = config.path("BACKUP_COPY_DIR") else {
+        return check("backups", Verdict::Ok, text);
+    };
+    let copies = backup::file::list(&elsewhere);
+    if copies.iter().any(|copy| copy.name == newest.name) {
+        return check("backups", Verdict::Ok, format!("{text}, and copied"));
+    }
+    let text = format!(
+        "{text}, and not in {}; mount the share, then run `magpie backup`",
+        elsewhere.display()
+    );
+    check("backups", Verdict::Warn, text)
 }
 
 fn ports(config: &Config) -> Vec<Check> {

@@ -94,6 +94,7 @@ fn origin(origin: &Origin) -> String {
         Origin::Default => String::from("default"),
         Origin::Page => String::from("page"),
         Origin::File { line } => format!(".env line {line}"),
+        Origin::Credential => String::from("credential"),
         Origin::Environment { name } => format!("environment ({name})"),
     }
 }

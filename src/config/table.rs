@@ -60,8 +60,13 @@ impl Setting {
         [SPEECH, MODEL].contains(&self.group)
     }
 
+    /// Its name, then the older ones.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
     pub fn is_named(&self, name: &str) -> bool {
-        self.name == name || self.aliases.contains(&name)
+        self.names().any(|known| known == name)
     }
 }
 
@@ -102,6 +107,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(DATA, "DATA_DIR", Kind::Path, "data", "Folder of everything the box keeps."),
     Setting::new(DATA, "DATABASE_PATH", Kind::Path, "", "The database file; not set: voice-memory.db in DATA_DIR."),
     Setting::new(DATA, "BACKUP_DIR", Kind::Path, "", "Folder of backups, best on another card or disk; not set: backups in DATA_DIR."),
+    Setting::new(DATA, "BACKUP_COPY_DIR", Kind::Path, "", "Folder on another disk, such as a mounted share, where each backup is copied as well; one on the same disk is refused."),
     Setting::new(DATA, "BACKUP_KEEP_DAYS", Kind::Int(0, 36_500), "30", "Days that backups are kept; one is made each night at two. 0 makes and removes none by itself."),
     Setting::new(DATA, "AUDIO_KEEP_DAYS", Kind::Int(0, 36_500), "7", "Days that recordings are kept once they are understood; 0 removes each as soon as its text is stored.").reloads(),
     Setting::new(DATA, "QUEUE_MAX_MB", Kind::Int(1, 1_048_576), "512", "Sound in MB that may wait to be understood; beyond it new recordings are refused.").reloads(),

@@ -37,6 +37,22 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_table() {
 }
 
 #[test]
+fn a_credential_stands_between_the_environment_and_the_file() {
+    let credentials = environment(&[("PORT", "3"), ("VOLUME", "6"), ("CLAUDE_API_KEY", "sk-1")]);
+    let loaded = resolve_all(&Sources {
+        environment: &environment(&[("PORT", "2")]),
+        credentials: &credentials,
+        file: Some(b"VOLUME=5\nRATE_LIMIT=7\n"),
+    });
+    let config = loaded.unwrap().config;
+    assert_eq!(config.port("PORT"), Some(2));
+    assert_eq!(config.number("VOLUME"), 6);
+    assert_eq!(config.number("RATE_LIMIT"), 7);
+    assert_eq!(config.text("CLAUDE_API_KEY"), Some("sk-1"));
+    assert_eq!(origin(&config, "CLAUDE_API_KEY"), Origin::Credential);
+}
+
+#[test]
 fn an_alias_means_the_same_and_an_empty_value_means_not_set() {
     let config = loaded("SERVER_PORT=81\nRATE_LIMIT=\n", &[]).config;
     assert_eq!(config.port("PORT"), Some(81));

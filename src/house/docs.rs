@@ -100,9 +100,9 @@ pub const DOCS: &[Doc] = &[
         .errors(&["UNAVAILABLE"])
         .examples(&[Try("/api/v1/backup")]),
     Doc::post("/api/v1/backup", "Make a backup now")
-        .details("The database through SQLite's online copy, and the recordings, in one zip; answered once it was read again and every hash agreed.")
+        .details("The database through SQLite's online copy, and the recordings, in one zip; answered once it was read again and every hash agreed. Where BACKUP_COPY_DIR is set, it is copied there as well.")
         .status(201)
-        .answers(&[(JSON, "data { name: text, bytes: int, files: int, checked: true }")])
+        .answers(&[(JSON, "data { name: text, bytes: int, files: int, checked: true, elsewhere: { state: 'copied'|'failed'|'under_way', why?: text }|null }")])
         .errors(&["CONFLICT", "DATABASE_ERROR", "STORAGE_FULL"])
         .examples(&[Try("/api/v1/backup").status(201)]),
     Doc::get("/api/v1/backup/{name}", "Fetch a backup")
@@ -131,7 +131,7 @@ pub const SHAPES: &[Shape] = &[
         min?: int # of a number; bytes of a size, seconds of a duration
         max?: int
         default: text|null, value: text|null # of a secret: set or unset
-        secret: bool, origin: 'default'|'page'|'file'|'environment', where: text # the origin for people
+        secret: bool, origin: 'default'|'page'|'file'|'credential'|'environment', where: text # the origin for people
         editable: bool, fixed_because?: text, effect: 'at_once'|'restart', waits_for_restart: bool }"),
 ];
 

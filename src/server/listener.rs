@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,6 +32,12 @@ pub enum StartError {
     NoSuchAddress {
         what: &'static str,
         address: SocketAddr,
+    },
+    /// The socket that was passed would take calls that `HOST` refuses.
+    TooWide {
+        what: &'static str,
+        address: SocketAddr,
+        passed: SocketAddr,
     },
     Other {
         what: &'static str,
@@ -59,6 +65,15 @@ impl fmt::Display for StartError {
                 "{what}: this machine has no address {}; set HOST to one it has, or to 0.0.0.0",
                 address.ip()
             ),
+            StartError::TooWide {
+                what,
+                address,
+                passed,
+            } => write!(
+                f,
+                "{what}: systemd listens on {passed}, which is wider than HOST={}; change ListenStream= by `systemctl edit magpie.socket`, or HOST",
+                address.ip()
+            ),
             StartError::Other {
                 what,
                 address,
@@ -79,17 +94,24 @@ pub struct Listener {
 
 type Bound = (Vec<Listener>, Option<SocketAddr>, Option<SocketAddr>);
 
-/// Binds what `options` ask for; sockets that systemd passed are taken first, in their order:
-/// plain, then TLS.
+/// Binds what `options` ask for, or takes the socket of that port which systemd passed. Such a
+/// socket outlives the box, so callers wait in its queue while the box restarts.
 pub(super) fn bind(options: &ServerOptions) -> Result<Bound, StartError> {
-    let mut passed = passed_sockets().into_iter();
+    let mut passed = Passed::take();
     let mut listeners = Vec::new();
     let mut open = |address: Option<SocketAddr>, what, tls| -> Result<_, StartError> {
         let Some(address) = address else {
             return Ok(None);
         };
-        let listener = match passed.next() {
-            Some(fd) => adopt(fd),
+        let listener = match passed.of_port(address.port()) {
+            Some((_, at)) if !is_within(at, address.ip()) => {
+                return Err(StartError::TooWide {
+                    what,
+                    address,
+                    passed: at,
+                });
+            }
+            Some((listener, _)) => adopt(listener),
             None => listen(address),
         }
         .map_err(|error| explain(what, address, error))?;
@@ -104,6 +126,12 @@ pub(super) fn bind(options: &ServerOptions) -> Result<Bound, StartError> {
         Some(_) => open(options.https, "HTTPS_PORT", true)?,
         None => None,
     };
+    for (_, at) in passed.0 {
+        // Whoever calls there waits for nothing, since systemd keeps the socket open.
+        log::warn!(
+            "event=passed_socket_not_used address={at} hint=\"change magpie.socket, PORT or HTTPS_PORT\""
+        );
+    }
     Ok((listeners, http, https))
 }
 
@@ -230,15 +258,47 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(1024)
 }
 
-fn adopt(fd: RawFd) -> io::Result<TcpListener> {
-    // SAFETY: systemd passed this descriptor for us alone, and each is taken once.
-    let listener = unsafe { std::net::TcpListener::from_raw_fd(fd) };
+fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
 
-/// Sockets passed by systemd (sd_listen_fds(3)).
-fn passed_sockets() -> Vec<RawFd> {
+/// Whether a socket at `passed` takes no calls but those that one at `wanted` would.
+fn is_within(passed: SocketAddr, wanted: IpAddr) -> bool {
+    wanted.is_unspecified() || passed.ip().to_canonical() == wanted.to_canonical()
+}
+
+/// Sockets that systemd passed and that nothing has taken yet, in their order.
+struct Passed(Vec<(std::net::TcpListener, SocketAddr)>);
+
+impl Passed {
+    fn take() -> Passed {
+        let listeners = passed_descriptors().filter_map(|fd| {
+            // SAFETY: sets a flag of a descriptor; an engine must not keep the port open.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+            // SAFETY: systemd passed this descriptor for us alone, and each is taken once.
+            let listener = unsafe { std::net::TcpListener::from_raw_fd(fd) };
+            match listener.local_addr() {
+                Ok(at) => Some((listener, at)),
+                Err(error) => {
+                    log::warn!("event=passed_descriptor_is_no_port fd={fd} error={error}");
+                    None
+                }
+            }
+        });
+        Passed(listeners.collect())
+    }
+
+    /// The first of this port; for port 0, the first of all.
+    fn of_port(&mut self, port: u16) -> Option<(std::net::TcpListener, SocketAddr)> {
+        let fits = |(_, at): &(_, SocketAddr)| port == 0 || at.port() == port;
+        let index = self.0.iter().position(fits)?;
+        Some(self.0.remove(index))
+    }
+}
+
+/// What systemd passed (sd_listen_fds(3)).
+fn passed_descriptors() -> impl Iterator<Item = RawFd> {
     const FIRST: RawFd = 3;
     let for_us = std::env::var("LISTEN_PID")
         .ok()
@@ -248,11 +308,8 @@ fn passed_sockets() -> Vec<RawFd> {
         .ok()
         .and_then(|count| count.parse().ok())
         .unwrap_or(0);
-    if for_us {
-        (FIRST..FIRST + count.clamp(0, 16)).collect()
-    } else {
-        Vec::new()
-    }
+    let count = if for_us { count.clamp(0, 16) } else { 0 };
+    FIRST..FIRST + count
 }
 
 fn explain(what: &'static str, address: SocketAddr, error: io::Error) -> StartError {

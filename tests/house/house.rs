@@ -183,6 +183,7 @@ async fn build(
             data_dir: data.to_owned(),
             folder: data.join("backups"),
             keep_days: 0,
+            elsewhere: None,
         }),
     });
     let mut router = Router::default();

@@ -106,6 +106,12 @@ impl Home {
         self.wait_until_ready(command, errors)
     }
 
+    /// By a command of one's own that ends up as `magpie serve`.
+    pub fn serve_by(&self, command: Command) -> Running<'_> {
+        let errors = File::create(self.path("stderr")).expect("a file");
+        self.wait_until_ready(command, errors.into())
+    }
+
     /// With a tmpfs of these options at `at`, which only the program sees.
     pub fn serve_on_small_card(&self, options: &str, at: &Path) -> Running<'_> {
         let plain = self.command(&[]);

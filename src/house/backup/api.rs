@@ -1,5 +1,7 @@
 //! `/api/v1/backup` and `/api/v1/restore`, for the owner.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::restore::{self, Note};
@@ -10,6 +12,9 @@ use crate::server::{Access, HttpError, Method, Request, Response, Router, Status
 use crate::store::StoreError;
 
 type Answer = Result<Response, HttpError>;
+
+/// Of an answer, for a share that is slow or hangs; the copying itself goes on.
+const COPY_WAIT: Duration = Duration::from_secs(120);
 
 pub(in crate::house) fn routes(router: &mut Router, backups: &Backups) {
     let admin = Access::Admin;
@@ -55,7 +60,19 @@ fn shown(kept: &file::Kept) -> Value {
 async fn make(backups: Backups) -> Answer {
     let made = backups.make().await.map_err(refusal)?;
     let name = made.path.file_name().unwrap_or_default().to_string_lossy();
-    let data = json!({ "name": name, "bytes": made.bytes, "files": made.files, "checked": true });
+    let elsewhere = match tokio::time::timeout(COPY_WAIT, backups.copy_elsewhere()).await {
+        Ok(None) => Value::Null,
+        Ok(Some(Ok(_))) => json!({ "state": "copied" }),
+        Ok(Some(Err(why))) => json!({ "state": "failed", "why": why }),
+        Err(_) => json!({ "state": "under_way" }),
+    };
+    let data = json!({
+        "name": name,
+        "bytes": made.bytes,
+        "files": made.files,
+        "checked": true,
+        "elsewhere": elsewhere,
+    });
     success(StatusCode::CREATED, data)
 }
 

@@ -65,7 +65,7 @@ pub struct Kept {
 /// Packs a copy of the database and the folders beside it; counts only once it was read again.
 pub fn pack(copy: &Path, data_dir: &Path, folder: &Path, now: UnixMillis) -> io::Result<Made> {
     let path = folder.join(format!("{BEGIN}{}{END}", stamp(now)));
-    let partial = path.with_extension(&PART[1..]);
+    let partial = partial(&path);
     let made = write(copy, data_dir, &partial, now).and_then(|manifest| {
         let read = verify(&partial)?;
         if read.files != manifest.files {
@@ -262,6 +262,11 @@ fn walk(data_dir: &Path, folder: &str, found: &mut Vec<String>) {
             walk(data_dir, &name, found);
         }
     }
+}
+
+/// The name of a backup while it is being written.
+pub fn partial(path: &Path) -> PathBuf {
+    path.with_extension(&PART[1..])
 }
 
 /// Of the database's copy while a backup is made of it.

@@ -14,11 +14,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, UnixMillis};
+use crate::config::Config;
 use crate::server::HttpError;
 use crate::server::upload::on_thread;
 use crate::store::{Store, StoreError};
 
 pub(super) mod api;
+mod elsewhere;
 pub mod file;
 pub mod restore;
 
@@ -31,6 +33,8 @@ pub struct BackupParts {
     pub folder: PathBuf,
     /// `BACKUP_KEEP_DAYS`; 0: none are made by themselves.
     pub keep_days: u32,
+    /// `BACKUP_COPY_DIR`.
+    pub elsewhere: Option<PathBuf>,
 }
 
 /// Clones share the room's one backup at a time.
@@ -40,6 +44,8 @@ pub struct Backups(Rc<Inner>);
 struct Inner {
     parts: BackupParts,
     under_way: Cell<bool>,
+    /// A share may hang for as long as it likes; it holds up no backup.
+    is_copying: Cell<bool>,
     restart: Notify,
 }
 
@@ -68,6 +74,7 @@ impl Backups {
         let backups = Backups(Rc::new(Inner {
             parts,
             under_way: Cell::new(false),
+            is_copying: Cell::new(false),
             restart: Notify::new(),
         }));
         if backups.0.parts.keep_days > 0 {
@@ -101,6 +108,34 @@ impl Backups {
         });
         let ended = |_| Err(BackupError::File("the box is stopping".into()));
         making.await.unwrap_or_else(ended)
+    }
+
+    /// Copies to `BACKUP_COPY_DIR` what it lacks; goes on when whoever asked goes away. `None`:
+    /// none is set. The error is for people.
+    pub async fn copy_elsewhere(&self) -> Option<Result<usize, String>> {
+        let parts = &self.0.parts;
+        let (from, to) = (parts.folder.clone(), parts.elsewhere.clone()?);
+        if self.0.is_copying.replace(true) {
+            return Some(Err(String::from("an earlier copy is still under way")));
+        }
+        let (keep_days, now) = (parts.keep_days, parts.clock.wall());
+        let inner = self.0.clone();
+        let copying = tokio::task::spawn_local(async move {
+            let shown = to.display().to_string();
+            let work = move || elsewhere::copy(&from, &to, keep_days, now);
+            let copied = match on_thread("backup", work).await {
+                Ok(copied) => copied.map_err(|error| error.to_string()),
+                Err(error) => Err(error.message.into_owned()),
+            };
+            inner.is_copying.set(false);
+            match &copied {
+                Ok(copies) => log::info!("event=backup_copied to={shown} copies={copies}"),
+                Err(error) => log::error!("event=backup_not_copied to={shown} error=\"{error}\""),
+            }
+            copied
+        });
+        let ended = |_| Err(String::from("the box is stopping"));
+        Some(copying.await.unwrap_or_else(ended))
     }
 
     /// One backup or restore at a time.
@@ -159,6 +194,16 @@ fn not_written(error: HttpError) -> BackupError {
     BackupError::File(error.message.into_owned())
 }
 
+/// Whether `magpie backup --due` has something to do: nothing newer than an hour, and something
+/// changed since the newest.
+pub fn is_wanted(folder: &Path, database: &Path, now: UnixMillis) -> bool {
+    let kept = file::list(folder);
+    let newest = kept.iter().rev().find(|kept| kept.made_at.0 <= now.0);
+    newest.is_none_or(|newest| {
+        now.0 - newest.made_at.0 > HOUR_MS && file::changed_since(database, newest.made_at)
+    })
+}
+
 /// One from the future, made while the clock was wrong, does not count.
 fn is_due(folder: &Path, database: &Path, now: UnixMillis, is_up_long: bool) -> bool {
     let kept = file::list(folder);
@@ -179,11 +224,16 @@ async fn nightly(inner: std::rc::Weak<Inner>) {
         tokio::time::sleep(LOOK).await;
         let Some(inner) = inner.upgrade() else { return };
         let backups = Backups(inner);
-        if backups.is_due(started.elapsed()).await
-            && let Err(error) = backups.make().await
-        {
-            log::error!("event=nightly_backup_failed error=\"{error}\"");
-            tokio::time::sleep(LOOK * 30).await;
+        if !backups.is_due(started.elapsed()).await {
+            continue;
+        }
+        match backups.make().await {
+            // Told in the log; the next night copies it too.
+            Ok(_) => drop(backups.copy_elsewhere().await),
+            Err(error) => {
+                log::error!("event=nightly_backup_failed error=\"{error}\"");
+                tokio::time::sleep(LOOK * 30).await;
+            }
         }
     }
 }
@@ -196,9 +246,10 @@ fn is_the_hour(now: UnixMillis) -> bool {
     time.to_zoned(jiff::tz::TimeZone::system()).hour() == HOUR
 }
 
-/// Where backups go when `BACKUP_DIR` is not set.
-pub fn default_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("backups")
+/// `BACKUP_DIR`, by default in the data folder.
+pub fn folder(config: &Config) -> PathBuf {
+    let default = || config.data_dir().join("backups");
+    config.path("BACKUP_DIR").unwrap_or_else(default)
 }
 
 impl std::fmt::Display for BackupError {
@@ -267,6 +318,17 @@ mod tests {
             .unwrap();
         file.set_modified(unchanged).unwrap();
         assert!(!is_due(folder.path(), &database, at_two, true));
+    }
+
+    #[test]
+    fn a_timer_beside_the_box_makes_no_second_one_in_an_hour() {
+        let folder = with_backups(&[0]);
+        let database = folder.path().join("box.db");
+        let wanted = |now| is_wanted(folder.path(), &database, now);
+        assert!(!wanted(UnixMillis(days_after(0).0 + HOUR_MS / 2)));
+        assert!(wanted(UnixMillis(days_after(0).0 + 2 * HOUR_MS)));
+        std::fs::remove_file(&database).unwrap();
+        assert!(!wanted(days_after(1)), "nothing changed");
     }
 
     #[test]

@@ -139,6 +139,7 @@ fn origin(origin: &Origin) -> &'static str {
         Origin::Default => "default",
         Origin::Page => "page",
         Origin::File { .. } => "file",
+        Origin::Credential => "credential",
         Origin::Environment { .. } => "environment",
     }
 }
