@@ -192,6 +192,15 @@ impl Guard {
         if name == "localhost" || name.ends_with(".localhost") {
             return true;
         }
+        let (options, name) = (self.options.borrow(), name.trim_end_matches('.'));
+        // Also an address, where a container or a router has another one than the box knows.
+        let is_listed = options
+            .allowed_origins
+            .iter()
+            .any(|origin| split_origin(origin).is_some_and(|(_, host, _)| host == name));
+        if is_listed {
+            return true;
+        }
         if let Ok(address) = name
             .trim_start_matches('[')
             .trim_end_matches(']')
@@ -202,16 +211,10 @@ impl Guard {
                 || address == peer.local.ip().to_canonical()
                 || self.addresses.borrow().contains(&address);
         }
-        let options = self.options.borrow();
-        let name = name.trim_end_matches('.');
         options
             .names
             .iter()
             .any(|own| own.eq_ignore_ascii_case(name))
-            || options
-                .allowed_origins
-                .iter()
-                .any(|origin| split_origin(origin).is_some_and(|(_, host, _)| host == name))
     }
 
     /// The page came from this box: from the host it calls, or from another port of ours.
@@ -330,6 +333,8 @@ mod tests {
             allowed_origins: vec![
                 "https://app.example.org".into(),
                 "http://lab.example:3000".into(),
+                "http://192.0.2.7:8080".into(),
+                "http://[2001:db8::7]:8080".into(),
             ],
             trusted_proxies: Networks::parse(["127.0.0.1", "10.1.0.0/16"]).expect("networks"),
         });
@@ -370,6 +375,9 @@ mod tests {
             ("Magpie.Local.:8080", 0),
             ("magpie", 0),
             ("app.example.org", 0),
+            ("app.example.org.", 0),
+            ("192.0.2.7:8080", 0),
+            ("[2001:db8::7]:8080", 0),
             ("evil.example", 421),
             ("magpie.local.evil.example", 421),
             ("192.168.1.10", 421),

@@ -2,6 +2,7 @@
 //! proxy in front, container files. Each is given to the tool that reads it in earnest.
 
 mod activation;
+mod nginx;
 mod units;
 
 #[path = "../support/mod.rs"]
