@@ -2,6 +2,8 @@
 //! proxy in front, container files. Each is given to the tool that reads it in earnest.
 
 mod activation;
+mod containers;
+mod deb;
 mod nginx;
 mod units;
 
