@@ -425,9 +425,17 @@ fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// A file of another user that this process may read by its group was meant for it alone, as
+/// the Debian package lays its own.
 fn others_can_read(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o044 != 0)
+    use std::os::unix::fs::MetadataExt;
+    // SAFETY: both only ask for a number.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    std::fs::metadata(path).is_ok_and(|facts| {
+        let is_handed_over = facts.uid() != user && facts.gid() == group;
+        let others = if is_handed_over { 0o004 } else { 0o044 };
+        facts.mode() & others != 0
+    })
 }
 
 impl fmt::Display for Origin {
