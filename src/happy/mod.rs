@@ -25,6 +25,8 @@ mod auth;
 mod call;
 mod db;
 mod deletion;
+#[cfg(test)]
+mod deletion_tests;
 mod devices;
 pub mod docs;
 mod feed;

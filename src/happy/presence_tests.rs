@@ -122,7 +122,7 @@ impl House {
     }
 }
 
-fn run(test: impl AsyncFn(House)) {
+pub(super) fn run(test: impl AsyncFn(House)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
