@@ -209,11 +209,14 @@ fn wait_until_healthy(
         let found = look();
         let now = clock.mono();
         match found {
-            Ok(process) => match healthy.filter(|(known, _)| *known == process) {
-                Some((_, since)) if now.since(since) >= patience.healthy => return Ok(()),
-                Some(_) => {}
-                None => healthy = Some((process, now)),
-            },
+            Ok(process) => {
+                let (known, since) = *healthy.get_or_insert((process, now));
+                if known != process {
+                    healthy = Some((process, now));
+                } else if now.since(since) >= patience.healthy {
+                    return Ok(());
+                }
+            }
             Err(why) => {
                 healthy = None;
                 last = why;
@@ -314,5 +317,55 @@ impl Outcome {
                 self.at, self.from_version
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixMillis;
+
+    /// Looks once a second at what the script says, one entry a look, the last one for ever.
+    fn watched(script: &[Result<u32, &str>]) -> (Result<(), String>, u64) {
+        let clock = Clock::manual(UnixMillis(0));
+        let patience = Patience {
+            healthy: Duration::from_secs(10),
+            total: Duration::from_secs(40),
+            look: Duration::ZERO,
+        };
+        let mut looks = 0;
+        let decided = wait_until_healthy(&clock, patience, &mut || {
+            clock.advance(Duration::from_secs(1));
+            let found = script[looks.min(script.len() - 1)];
+            looks += 1;
+            found.map_err(str::to_owned)
+        });
+        (decided, clock.mono().0 / 1000)
+    }
+
+    #[test]
+    fn health_counts_only_without_a_break_and_of_one_process() {
+        assert_eq!(watched(&[Ok(1)]), (Ok(()), 11));
+        let away = Err("it does not answer");
+        let late = [away, away, Ok(1)];
+        assert_eq!(watched(&late), (Ok(()), 13));
+        let broken = [Ok(1), Ok(1), Ok(1), away, Ok(1)];
+        assert_eq!(watched(&broken), (Ok(()), 15));
+        let restarted = [Ok(1), Ok(1), Ok(1), Ok(2)];
+        assert_eq!(watched(&restarted), (Ok(()), 14));
+    }
+
+    #[test]
+    fn a_trial_ends_with_what_was_last_seen() {
+        let away = Err("it does not answer");
+        assert_eq!(
+            watched(&[Ok(1), away]),
+            (Err(String::from("it does not answer")), 40)
+        );
+        let restarting: Vec<_> = (0..60).map(|look| Ok(look / 5)).collect();
+        assert_eq!(
+            watched(&restarting),
+            (Err(String::from("it kept restarting")), 40)
+        );
     }
 }
