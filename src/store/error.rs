@@ -113,7 +113,8 @@ impl fmt::Display for OpenError {
             OpenError::Newer { path, found, known } => write!(
                 f,
                 "the database {} was written by a newer release (schema {found}, this one knows {known}); \
-                 start the newer release, or set DATABASE_PATH to another file; nothing was changed",
+                 start the newer release, go back to the copy of before it by `magpie rollback`, \
+                 or set DATABASE_PATH to another file; nothing was changed",
                 path.display()
             ),
             OpenError::Corrupt {

@@ -40,7 +40,7 @@ class Box extends HTMLElement {
  * @param {any} stats
  */
 function parts(health, stats) {
-  const { audio, providers, network, queue, db, disk_free, temp_c } = health;
+  const { audio, providers, network, queue, db, disk_free, temp_c, last_update } = health;
   const isWell = health.status === "healthy";
   return [
     h("p.notice" + (health.status === "unhealthy" ? ".bad" : ""), {}, icon(isWell ? "check" : "pulse"), h("span", {}, h("b", {}, word(`health_${health.status}`)), " ", word("box_uptime", { time: uptime(health.uptime) }))),
@@ -65,6 +65,7 @@ function parts(health, stats) {
       db && [word("box_database"), db.size === null ? "–" : bytes(db.size)],
       typeof temp_c === "number" && [word("box_temperature"), measure(temp_c, "celsius")],
       [word("box_version"), health.version],
+      last_update && hasWord(`update_${last_update.result}`) && [word("box_update"), word(`update_${last_update.result}`, { version: last_update.version ?? "–" }), last_update.why],
       [word("box_clock"), timeOfDay(health.timestamp)],
     ]),
     stats?.turns?.length > 0 && turns(stats.turns.slice(-TURNS_MAX).reverse()),
