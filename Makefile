@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit cross test-arm64 msrv bench soak fuzz compare-happy clients clean
+.PHONY: help run build test lint unit cross test-arm64 msrv deb test-deb bench soak fuzz compare-happy clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,14 @@ test-arm64: ## set up and run unit, protocol, store, crypto and sound tests as 6
 
 msrv: ## check with the oldest compiler that Cargo.toml promises, where rustup can get it
 	@tools/msrv
+
+deb: ## set up and make target/deb/magpie_VERSION_ARCH.deb of this machine's kind
+	@tools/setup run
+	cargo build --release --locked
+	@tools/deb target/release/magpie $$(dpkg --print-architecture)
+
+test-deb: deb ## install, upgrade, run, remove and purge that package in a root of its own (wants root and mmdebstrap)
+	tools/test-deb target/release/magpie $$(dpkg --print-architecture) target/deb/base.tar
 
 bench: ## set up and print figures beside their budgets
 	@tools/setup bench
