@@ -194,3 +194,48 @@ fn a_token_is_made_listed_used_and_revoked() {
     assert_eq!(call(), 401);
     assert!(out(&home.run(&["token", "list"])).contains("No device"));
 }
+
+#[test]
+fn a_backup_is_copied_to_another_disk_and_that_copy_restores_all_of_it() {
+    let share = tempfile::tempdir_in("/dev/shm").unwrap();
+    let home = Home::new().set("BACKUP_COPY_DIR", share.path().to_str().unwrap());
+    let running = home.serve();
+    assert!(home.run(&["remember", "the first thing"]).status.success());
+    fs::create_dir_all(home.path("data/recordings")).unwrap();
+    fs::write(home.path("data/recordings/one.wav"), b"RIFF one").unwrap();
+    let before = exported(&home);
+    let done = home.run(&["backup"]);
+    assert!(done.status.success(), "{}", errors(&done));
+    let copy = share.path().join(newest(&home).file_name().unwrap());
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(newest(&home)).unwrap());
+    let doctor = out(&home.run(&["doctor"]));
+    assert!(doctor.contains("and copied"), "{doctor}");
+    assert!(running.stop().success());
+
+    let other = Home::new();
+    let done = other.run(&["restore", copy.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", errors(&done));
+    assert_eq!(exported(&other), before, "the restored box is the source");
+    assert_eq!(
+        fs::read(other.path("data/recordings/one.wav")).unwrap(),
+        b"RIFF one"
+    );
+}
+
+#[test]
+fn a_share_that_is_not_mounted_is_told_and_the_backup_counts_all_the_same() {
+    let home = Home::new();
+    fs::create_dir(home.path("share")).unwrap();
+    let home = home.set("BACKUP_COPY_DIR", "share");
+    let _running = home.serve();
+    let done = home.run(&["backup", "--due"]);
+    assert_eq!(done.status.code(), Some(1), "{}", out(&done));
+    assert!(errors(&done).contains("mounted"), "{}", errors(&done));
+    assert!(newest(&home).exists());
+    let doctor = out(&home.run(&["doctor"]));
+    assert!(doctor.contains("mount the share"), "{doctor}");
+    // A timer beside the box makes no second one.
+    let done = home.run(&["backup", "--due"]);
+    assert!(done.status.success(), "{}", errors(&done));
+    assert!(out(&done).contains("will do"), "{}", out(&done));
+}
