@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::durable;
+use super::first_boot::{Root, Writable};
 use crate::limits::UPDATE_NOTE_BYTES_MAX;
 
 #[derive(Clone, Debug)]
@@ -110,21 +111,13 @@ impl Machine {
         Ok(disk_of(device.rdev())? == own)
     }
 
-    /// Runs `write` while the partition that people see may be written.
+    /// Runs `write` while the partition that people see may be written, by nobody else.
     pub fn with_writable_front<T>(
         &self,
         write: impl FnOnce(&Path) -> io::Result<T>,
     ) -> io::Result<T> {
-        let front = self.front();
-        let was_read_only = self.is_real() && is_read_only(&front)?;
-        if was_read_only {
-            remount(&front, "rw")?;
-        }
-        let written = write(&front);
-        if was_read_only {
-            remount(&front, "ro")?;
-        }
-        written
+        let _writable = Writable::new(&Root::new(&self.root))?;
+        write(&self.front())
     }
 
     /// Ends everything in order and starts anew; a folder that stands for a machine stays.
@@ -176,30 +169,4 @@ fn disk_of(device: u64) -> io::Result<PathBuf> {
         .parent()
         .map(Path::to_owned)
         .ok_or_else(|| io::Error::other("it is no partition"))
-}
-
-fn is_read_only(folder: &Path) -> io::Result<bool> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes())?;
-    let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: a terminated string, and a place that the call fills when it answers 0.
-    let found = unsafe {
-        (libc::statvfs(path.as_ptr(), found.as_mut_ptr()) == 0).then(|| found.assume_init())
-    };
-    let found = found.ok_or_else(io::Error::last_os_error)?;
-    Ok(found.f_flag & libc::ST_RDONLY != 0)
-}
-
-fn remount(folder: &Path, how: &str) -> io::Result<()> {
-    let status = Command::new("mount")
-        .args(["-o", &format!("remount,{how}")])
-        .arg(folder)
-        .status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!(
-            "{} cannot be remounted {how}",
-            folder.display()
-        ))),
-    }
 }

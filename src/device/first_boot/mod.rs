@@ -26,6 +26,7 @@ mod wipe;
 mod wish;
 mod words;
 
+pub use card::Writable;
 pub use lines::read as read_lines;
 pub use root::Root;
 pub use words::Language;
