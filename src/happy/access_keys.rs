@@ -17,7 +17,7 @@ pub fn routes(router: &mut Router, happy: &Happy) {
 
 async fn get(happy: Happy, request: Request) -> Answer {
     let place = place(&happy, &request)?;
-    let found = happy.0.store.read(|db| place.find(db));
+    let found = happy.0.store.query(move |db| place.find(db)).await;
     match found.map_err(store_error)? {
         Some(key) => ok(json!({"accessKey": key})),
         None => nowhere(),

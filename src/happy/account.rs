@@ -18,15 +18,17 @@ pub fn routes(router: &mut Router, happy: &Happy) {
 
 async fn profile(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
+    let own = account.clone();
     let (person, vendors) = happy
         .0
         .store
-        .read(|db| -> Result<_, StoreError> {
+        .query(move |db| -> Result<_, StoreError> {
             Ok((
-                people::person(db, &account, &account)?,
-                vendor_tokens::list(db, &account)?,
+                people::person(db, &own, &own)?,
+                vendor_tokens::list(db, &own)?,
             ))
         })
+        .await
         .map_err(store_error)?;
     let vendors: Vec<String> = vendors.into_iter().map(|(vendor, _)| vendor).collect();
     ok(json!({
@@ -46,7 +48,8 @@ async fn current(happy: Happy, request: Request) -> Answer {
     let found = happy
         .0
         .store
-        .read(|db| settings::get(db, &account))
+        .query(move |db| settings::get(db, &account))
+        .await
         .map_err(store_error)?;
     ok(json!({"settings": found.text, "settingsVersion": found.version}))
 }
@@ -71,6 +74,7 @@ async fn change(happy: Happy, mut request: Request) -> Answer {
     let now = happy.0.clock.wall();
     let (owner, text) = (account.clone(), settings.clone());
     let bytes = text.as_ref().map_or(0, String::len);
+    let turn = happy.turn();
     let outcome = happy
         .0
         .store
@@ -86,7 +90,7 @@ async fn change(happy: Happy, mut request: Request) -> Answer {
             let version = expected + 1;
             let changed = json!({"value": settings, "version": version});
             let body = json!({"t": "update-account", "id": account, "settings": changed});
-            happy.publish(&account, seq, body, Recipients::UserScoped);
+            turn.publish(&account, seq, body, Recipients::UserScoped);
             ok(json!({"success": true, "version": version}))
         }
         Err(current) => ok(mismatch(&current)),

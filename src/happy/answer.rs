@@ -1,5 +1,7 @@
 //! Answers and errors in the form that Happy clients know, and who is asking.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -154,7 +156,19 @@ impl Happy {
 
     /// Whether [`Happy::account`] would know whose call it is.
     pub(super) fn has_token(&self, head: &RequestHead) -> Result<bool, HttpError> {
-        let Some(token) = shown_token(head) else {
+        self.is_good(shown_token(head))
+    }
+
+    /// 429 for an address that makes too many calls without a good token.
+    pub(super) fn count_unless_known(&self, shown: &Shown) -> Result<(), HttpError> {
+        match self.is_good(shown.token.as_deref())? {
+            true => Ok(()),
+            false => self.0.strangers.take(RateKey::of(None, shown.client)),
+        }
+    }
+
+    fn is_good(&self, token: Option<&str>) -> Result<bool, HttpError> {
+        let Some(token) = token else {
             return Ok(false);
         };
         Ok(self.known(token).map_err(store_error)?.is_some())
@@ -165,6 +179,21 @@ impl Happy {
         self.0
             .strangers
             .take(RateKey::of(None, request.head.client))
+    }
+}
+
+/// Who makes a call, as far as it shows.
+pub struct Shown {
+    token: Option<String>,
+    client: IpAddr,
+}
+
+impl Shown {
+    pub fn by(head: &RequestHead) -> Shown {
+        Shown {
+            token: shown_token(head).map(str::to_owned),
+            client: head.client,
+        }
     }
 }
 

@@ -33,6 +33,7 @@ impl Happy {
         new: NewArtifact,
     ) -> Result<Option<Artifact>, WriteError> {
         let (owner, now) = (account.to_owned(), self.0.clock.wall());
+        let turn = self.turn();
         let made = self
             .0
             .store
@@ -51,7 +52,7 @@ impl Happy {
                 if let Some(id) = body.remove("id") {
                     body.insert("artifactId".into(), id);
                 }
-                self.publish(account, seq, body.into(), Recipients::UserScoped);
+                turn.publish(account, seq, body.into(), Recipients::UserScoped);
                 Some(artifact)
             }
         })
@@ -69,6 +70,7 @@ impl Happy {
         let data = (of(&header), of(&body));
         let weight = |data: &Option<String>| data.as_ref().map_or(0, String::len);
         let bytes = weight(&data.0) + weight(&data.1);
+        let turn = self.turn();
         let changed = self
             .0
             .store
@@ -83,7 +85,7 @@ impl Happy {
                     update[name] = json!({"value": value, "version": version});
                 }
             }
-            self.publish(account, *seq, update, Recipients::UserScoped);
+            turn.publish(account, *seq, update, Recipients::UserScoped);
         }
         Ok(changed)
     }
@@ -95,6 +97,7 @@ impl Happy {
         id: &str,
     ) -> Result<bool, StoreError> {
         let (owner, name) = (account.to_owned(), id.to_owned());
+        let turn = self.turn();
         let deleted = self
             .0
             .store
@@ -102,7 +105,7 @@ impl Happy {
             .await?;
         if let Some(seq) = deleted {
             let body = json!({"t": "delete-artifact", "artifactId": id});
-            self.publish(account, seq, body, Recipients::UserScoped);
+            turn.publish(account, seq, body, Recipients::UserScoped);
         }
         Ok(deleted.is_some())
     }

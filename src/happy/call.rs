@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::Happy;
-use super::answer::{Answer, SYNTAX_ERROR};
+use super::answer::{Answer, SYNTAX_ERROR, Shown};
 use crate::limits;
 use crate::scope;
 use crate::server::{Access, HttpError, Method, Request, RequestHead, Router, StatusCode, header};
@@ -28,12 +28,13 @@ impl Happy {
         F: Future<Output = Answer> + 'static,
     {
         let happy = self.clone();
-        let handle = move |request| {
+        let handle = move |request: Request| {
+            let (happy, shown) = (happy.clone(), Shown::by(&request.head));
             let work = scope::within(scope::current(), handler(happy.clone(), request));
             let working = tokio::task::spawn_local(work);
             async move {
                 match working.await {
-                    Ok(answer) => answer,
+                    Ok(answer) => happy.count_misshapen(&shown, answer),
                     Err(error) => match error.try_into_panic() {
                         Ok(panic) => std::panic::resume_unwind(panic),
                         Err(_) => Err(HttpError::busy("The box is stopping; try again.", 1)),
@@ -44,6 +45,25 @@ impl Happy {
         router
             .route(method, path, Access::Public, handle)
             .uncounted();
+    }
+}
+
+impl Happy {
+    /// What a call is made of is looked at before its token, as by the original server: whoever
+    /// shows none is counted there too.
+    fn count_misshapen(&self, shown: &Shown, answer: Answer) -> Answer {
+        let is_misshapen = |error: &HttpError| {
+            let statuses = [
+                StatusCode::BAD_REQUEST,
+                StatusCode::PAYLOAD_TOO_LARGE,
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ];
+            statuses.contains(&error.status)
+        };
+        if answer.as_ref().is_err_and(is_misshapen) {
+            self.count_unless_known(shown)?;
+        }
+        answer
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::db::bounds::Idle;
 use super::db::{WriteError, deleted};
 use super::presence::Kind;
+use super::updates::Turn;
 use super::{Happy, Recipients};
 use crate::limits;
 use crate::store::StoreError;
@@ -32,6 +33,7 @@ impl Happy {
             self.session_stops(session);
         }
         let (owner, id) = (account.to_owned(), session.to_owned());
+        let turn = self.turn();
         let marked = self
             .0
             .store
@@ -43,7 +45,7 @@ impl Happy {
         let Some(seq) = marked? else {
             return Ok(false);
         };
-        self.tell_deleted(account, session, seq);
+        self.tell_deleted(&turn, account, session, seq);
         Ok(true)
     }
 
@@ -55,6 +57,7 @@ impl Happy {
             before,
         } = idle;
         let (owner, session) = (account.clone(), id.clone());
+        let turn = self.turn();
         let marked = self
             .0
             .store
@@ -63,13 +66,13 @@ impl Happy {
             return Ok(false);
         };
         self.session_stops(&id);
-        self.tell_deleted(&account, &id, seq);
+        self.tell_deleted(&turn, &account, &id, seq);
         Ok(true)
     }
 
-    fn tell_deleted(&self, account: &str, session: &str, seq: i64) {
+    fn tell_deleted(&self, turn: &Turn, account: &str, session: &str, seq: i64) {
         let body = json!({"t": "delete-session", "sid": session});
-        self.publish(account, seq, body, Recipients::UserScoped);
+        turn.publish(account, seq, body, Recipients::UserScoped);
         self.0.deletions.0.notify_one();
     }
 

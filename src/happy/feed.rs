@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, ok, store_error};
 use super::db::accounts;
 use super::db::feed::{self as rows, From, Post};
+use super::updates::Turn;
 use super::{Happy, Recipients, call};
 use crate::clock::UnixMillis;
 use crate::server::{HttpError, Method, Request, Router};
@@ -96,10 +97,8 @@ pub fn post(
     })
 }
 
-impl Happy {
-    pub(super) fn publish_post(&self, posted: Posted) {
-        let mut body = told(&posted.post);
-        body["t"] = json!("new-feed-post");
-        self.publish(&posted.account, posted.seq, body, Recipients::UserScoped);
-    }
+pub fn publish(turn: &Turn, posted: Posted) {
+    let mut body = told(&posted.post);
+    body["t"] = json!("new-feed-post");
+    turn.publish(&posted.account, posted.seq, body, Recipients::UserScoped);
 }

@@ -44,6 +44,7 @@ async fn name(happy: Happy, mut request: Request) -> Answer {
     }
     let (account, new) = (request.param("id").to_owned(), username.clone());
     let (id, now) = (account.clone(), happy.0.clock.wall());
+    let turn = happy.turn();
     let named = happy
         .0
         .store
@@ -52,7 +53,7 @@ async fn name(happy: Happy, mut request: Request) -> Answer {
     match named.map_err(store_error)? {
         Named::Done(seq) => {
             let body = json!({"t": "update-account", "id": account, "username": username});
-            happy.publish(&account, seq, body, Recipients::UserScoped);
+            turn.publish(&account, seq, body, Recipients::UserScoped);
             let done = json!({"success": true, "data": {}});
             Ok(Response::json(StatusCode::OK, &done))
         }
@@ -157,6 +158,7 @@ async fn change(happy: Happy, mut request: Request, step: Step) -> Answer {
             .ok_or_else(internal)?,
         now,
     };
+    let turn = happy.turn();
     let outcome = happy
         .0
         .store
@@ -173,7 +175,7 @@ async fn change(happy: Happy, mut request: Request, step: Step) -> Answer {
         return ok(json!({"user": null}));
     };
     for post in posts {
-        happy.publish_post(post);
+        feed::publish(&turn, post);
     }
     ok(json!({"user": profile(&person)}))
 }

@@ -23,10 +23,12 @@ pub fn routes(router: &mut Router, happy: &Happy) {
 
 async fn get(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
+    let key = request.param("key").to_owned();
     let found = happy
         .0
         .store
-        .read(|db| kv::get(db, &account, request.param("key")))
+        .query(move |db| kv::get(db, &account, &key))
+        .await
         .map_err(store_error)?;
     match found {
         Some(entry) => ok(json!(entry)),
@@ -86,6 +88,7 @@ async fn mutate(happy: Happy, mut request: Request) -> Answer {
     let weight = |asked: &Asked| asked.key.len() + asked.value.as_ref().map_or(0, String::len);
     let bytes = mutations.iter().map(weight).sum();
     let mutations: Vec<Mutation> = mutations.into_iter().map(Mutation::from).collect();
+    let turn = happy.turn();
     let outcome = happy
         .0
         .store
@@ -113,7 +116,7 @@ async fn mutate(happy: Happy, mut request: Request) -> Answer {
         let change = |(mutation, version): (&Mutation, &i64)| json!({"key": mutation.key, "value": mutation.value, "version": version});
         let changes: Vec<Value> = done().map(change).collect();
         let body = json!({"t": "kv-batch-update", "changes": changes});
-        happy.publish(&account, seq, body, Recipients::UserScoped);
+        turn.publish(&account, seq, body, Recipients::UserScoped);
     }
     ok(json!({"success": true, "results": results}))
 }

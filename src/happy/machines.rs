@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, base64_or_null, ok, refused, store_error, write_error};
 use super::db::machines::{self, Machine, NewMachine, OfId};
+use super::updates::Turn;
 use super::{Happy, Recipients, call};
 use crate::limits;
 use crate::server::{Method, Request, Router, StatusCode};
@@ -47,6 +48,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
         data_encryption_key: asked.data_encryption_key,
     };
     let (owner, now) = (account.clone(), happy.0.clock.wall());
+    let turn = happy.turn();
     let made = happy
         .0
         .store
@@ -56,7 +58,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
         .await;
     match made.map_err(write_error)? {
         OfId::Made(machine, seqs) => {
-            tell_of(&happy, &account, &machine, seqs);
+            tell_of(&turn, &account, &machine, seqs);
             ok(json!({"machine": machine}))
         }
         OfId::Known(machine) => ok(json!({"machine": machine})),
@@ -68,7 +70,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
 }
 
 /// That it is there, and then its metadata, for the machine's own socket too.
-fn tell_of(happy: &Happy, account: &str, machine: &Machine, [made, metadata]: [i64; 2]) {
+fn tell_of(turn: &Turn, account: &str, machine: &Machine, [made, metadata]: [i64; 2]) {
     let mut body = with_seq(machine);
     let id = body["id"].take();
     if let Some(fields) = body.as_object_mut() {
@@ -81,9 +83,9 @@ fn tell_of(happy: &Happy, account: &str, machine: &Machine, [made, metadata]: [i
         "machineId": id,
         "metadata": {"value": body["metadata"], "version": body["metadataVersion"]},
     });
-    happy.publish(account, made, body, Recipients::UserScoped);
+    turn.publish(account, made, body, Recipients::UserScoped);
     let to = Recipients::Machine(machine.id.clone());
-    happy.publish(account, metadata, update, to);
+    turn.publish(account, metadata, update, to);
 }
 
 async fn list(happy: Happy, request: Request) -> Answer {
@@ -99,10 +101,12 @@ async fn list(happy: Happy, request: Request) -> Answer {
 
 async fn get(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
+    let id = request.param("id").to_owned();
     let found = happy
         .0
         .store
-        .read(|db| machines::get(db, &account, request.param("id")));
+        .query(move |db| machines::get(db, &account, &id))
+        .await;
     match found.map_err(store_error)? {
         Some(machine) => ok(json!({"machine": with_seq(&machine)})),
         None => refused(StatusCode::NOT_FOUND, "Machine not found"),
@@ -112,6 +116,7 @@ async fn get(happy: Happy, request: Request) -> Answer {
 async fn delete(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
     let (owner, id) = (account.clone(), request.param("id").to_owned());
+    let turn = happy.turn();
     let deleted = happy
         .0
         .store
@@ -120,8 +125,9 @@ async fn delete(happy: Happy, request: Request) -> Answer {
     let Some(seq) = deleted.map_err(store_error)? else {
         return refused(StatusCode::NOT_FOUND, "Machine not found");
     };
+    happy.machine_is_gone(request.param("id"));
     let body = json!({"t": "delete-machine", "machineId": request.param("id")});
-    happy.publish(&account, seq, body, Recipients::UserScoped);
+    turn.publish(&account, seq, body, Recipients::UserScoped);
     ok(json!({"success": true}))
 }
 

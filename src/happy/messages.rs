@@ -100,6 +100,7 @@ async fn post(happy: Happy, mut request: Request) -> Answer {
         });
     }
     let (owner, session) = (account.clone(), request.param("id").to_owned());
+    let turn = happy.turn();
     let stored = happy
         .0
         .store
@@ -111,7 +112,7 @@ async fn post(happy: Happy, mut request: Request) -> Answer {
     let session = request.param("id");
     for (seq, message) in stored.told {
         let body = json!({"t": "new-message", "sid": session, "message": message});
-        happy.publish(&account, seq, body, Recipients::Session(session.to_owned()));
+        turn.publish(&account, seq, body, Recipients::Session(session.to_owned()));
     }
     let told: Vec<Value> = stored
         .messages

@@ -69,7 +69,7 @@ use registration::Invites;
 use retention::Retention;
 use sockets::{Watchers, Workers};
 use token::Tokens;
-use updates::Hub;
+use updates::{Hub, Turns};
 
 /// What the app looks for at the address of a server.
 pub const GREETING: &str = "Welcome to Happy Server!";
@@ -106,6 +106,7 @@ struct Room {
     invites: Invites,
     tokens: Tokens,
     hub: Hub,
+    turns: Turns,
     heard: Heard,
     presence: Presence,
     files: Files,
@@ -141,6 +142,7 @@ impl Happy {
             members: RateLimiter::new(parts.clock.clone(), calls),
             invites: Invites::default(),
             hub: Hub::default(),
+            turns: Turns::default(),
             heard: Heard::default(),
             presence: Presence::default(),
             files: Files::new(&parts.data_dir),

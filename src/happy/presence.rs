@@ -65,6 +65,12 @@ impl Happy {
         }
     }
 
+    /// Called after the write that deletes it: what was known of it makes late heartbeats count.
+    pub fn machine_is_gone(&self, machine: &str) {
+        let mut known = self.0.presence.known.borrow_mut();
+        known.remove(&(Kind::Machine, machine.to_owned()));
+    }
+
     /// It starts anew, so its heartbeats count again.
     pub fn session_resumes(&self, session: &str) {
         self.0.presence.stopped.borrow_mut().remove(session);

@@ -50,6 +50,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
         data_encryption_key: asked.data_encryption_key,
     };
     let owner = account.clone();
+    let turn = happy.turn();
     let made = happy
         .0
         .store
@@ -62,7 +63,7 @@ async fn create(happy: Happy, mut request: Request) -> Answer {
     if let Some(seq) = told_by {
         let mut body = json!(session);
         body["t"] = json!("new-session");
-        happy.publish(&account, seq, body, Recipients::UserScoped);
+        turn.publish(&account, seq, body, Recipients::UserScoped);
     }
     ok(json!({"session": told_v1(&session)}))
 }

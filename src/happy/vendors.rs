@@ -52,10 +52,12 @@ async fn keep(happy: Happy, mut request: Request) -> Answer {
 async fn one(happy: Happy, request: Request) -> Answer {
     let vendor = vendor(&request)?;
     let account = happy.account(&request.head)?;
+    let owner = account.clone();
     let sealed = happy
         .0
         .store
-        .read(|db| vendor_tokens::get(db, &account, vendor))
+        .query(move |db| vendor_tokens::get(db, &owner, vendor))
+        .await
         .map_err(store_error)?;
     let token = sealed.and_then(|sealed| happy.open(&account, vendor, &sealed));
     ok(json!({"token": token}))
@@ -63,10 +65,12 @@ async fn one(happy: Happy, request: Request) -> Answer {
 
 async fn all(happy: Happy, request: Request) -> Answer {
     let account = happy.account(&request.head)?;
+    let owner = account.clone();
     let kept = happy
         .0
         .store
-        .read(|db| vendor_tokens::list(db, &account))
+        .query(move |db| vendor_tokens::list(db, &owner))
+        .await
         .map_err(store_error)?;
     let told = |(vendor, sealed): (String, String)| {
         let token = happy.open(&account, &vendor, &sealed)?;

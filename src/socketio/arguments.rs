@@ -13,6 +13,18 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// One value, with those of `parts` that it names and in the order in which it names them.
+    pub fn of(mut value: Value, parts: &[Bytes]) -> Arguments {
+        let mut named = Vec::new();
+        if !parts.is_empty() {
+            number_anew(&mut value, parts.len(), &mut named);
+        }
+        Arguments {
+            values: vec![value],
+            attachments: named.into_iter().map(|at| parts[at].clone()).collect(),
+        }
+    }
+
     /// Whether every placeholder names a part that is there.
     pub(super) fn are_whole(&self) -> bool {
         let count = self.attachments.len();
@@ -29,6 +41,34 @@ fn is_whole(value: &Value, attachments: usize) -> bool {
         }
         Value::Object(fields) => fields.values().all(|value| is_whole(value, attachments)),
         _ => true,
+    }
+}
+
+/// `named` gets each part once.
+fn number_anew(value: &mut Value, count: usize, named: &mut Vec<usize>) {
+    match value {
+        Value::Array(values) => {
+            let values = values.iter_mut();
+            values.for_each(|value| number_anew(value, count, named));
+        }
+        Value::Object(fields) if fields.get("_placeholder") == Some(&Value::Bool(true)) => {
+            let number = fields.get("num").and_then(Value::as_u64);
+            let part = number.and_then(|number| usize::try_from(number).ok());
+            let Some(part) = part.filter(|part| *part < count) else {
+                return;
+            };
+            let known = named.iter().position(|known| *known == part);
+            let at = known.unwrap_or_else(|| {
+                named.push(part);
+                named.len() - 1
+            });
+            fields.insert(String::from("num"), Value::from(at));
+        }
+        Value::Object(fields) => {
+            let values = fields.values_mut();
+            values.for_each(|value| number_anew(value, count, named));
+        }
+        _ => {}
     }
 }
 
@@ -114,6 +154,21 @@ mod tests {
         );
         let frame = answer("/", 3, &[json!("ä")], &[]);
         assert_eq!(frame.messages(), [Message::Text(r#"433["ä"]"#)]);
+    }
+
+    #[test]
+    fn a_value_takes_along_the_parts_that_it_names_and_no_others() {
+        let parts = ["a", "b", "c"].map(Bytes::from);
+        let place = |num: u64| json!({"_placeholder": true, "num": num});
+        let found = Arguments::of(json!({"x": [place(2), {"y": place(0)}, place(2)]}), &parts);
+        assert_eq!(
+            found.values,
+            [json!({"x": [place(0), {"y": place(1)}, place(0)]})]
+        );
+        assert_eq!(found.attachments, ["c", "a"]);
+        assert!(found.are_whole());
+        let text = json!({"_placeholder": true, "num": 7, "of": "a client's own"});
+        assert_eq!(Arguments::of(text.clone(), &[]).values, [text]);
     }
 
     #[test]

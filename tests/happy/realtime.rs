@@ -369,6 +369,78 @@ fn a_call_reaches_its_worker_and_a_slow_one_holds_no_other_up() {
 }
 
 #[test]
+fn binary_parts_of_a_call_and_of_its_answer_are_handed_on_as_such() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let mut phone = Socket::user(&client);
+    let mut daemon = Socket::machine(&client, "m");
+    phone.hears_ephemeral();
+    daemon.emit("rpc-register", &json!({"method": "m:file"}));
+    assert_eq!(daemon.hear().0, "rpc-registered");
+
+    let place = json!({"_placeholder": true, "num": 0});
+    let call = json!(["rpc-call", {"method": "m:file", "params": {"data": place}}]);
+    phone.say_binary(&format!("451-9{call}"), &[0, 255, 7]);
+    let (asked, part) = daemon.hears_binary();
+    let request = json!(["rpc-request", {"method": "m:file", "params": {"data": place}}]);
+    assert_eq!((asked, part), (format!("451-0{request}"), vec![0, 255, 7]));
+
+    daemon.say_binary(&format!("461-0[{place}]"), &[200, 0]);
+    let (answered, part) = phone.hears_binary();
+    let told = json!([{"ok": true, "result": place}]);
+    assert_eq!((answered, part), (format!("461-9{told}"), vec![200, 0]));
+}
+
+#[test]
+fn updates_of_many_writers_leave_in_the_order_of_their_numbers() {
+    const WRITERS: usize = 8;
+    const EACH: usize = 60;
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let mut phone = Socket::user(&client);
+    let sessions: Vec<String> = (0..WRITERS)
+        .map(|number| client.session(&number.to_string()))
+        .collect();
+    let mut terminals: Vec<Socket> = sessions
+        .iter()
+        .map(|session| Socket::session(&client, session))
+        .collect();
+    for number in 0..EACH {
+        for (session, terminal) in sessions.iter().zip(&mut terminals) {
+            terminal.emit("message", &message(session, "c", &number.to_string()));
+        }
+    }
+    let mut before = 0;
+    for _ in 0..WRITERS + WRITERS * EACH {
+        let seq = phone.hears_update()["seq"].as_i64().expect("a number");
+        assert_eq!(seq, before + 1);
+        before = seq;
+    }
+}
+
+#[test]
+fn a_machine_that_was_deleted_is_heard_no_more() {
+    let home = home("open");
+    let running = home.serve();
+    let client = Client::new(&running, 1);
+    let made = client.post("/v1/machines", &json!({"id": "m-1", "metadata": "bQ=="}));
+    assert_eq!(made.0, 200);
+    let mut phone = Socket::user(&client);
+    let mut daemon = Socket::machine(&client, "m-1");
+    phone.hears_ephemeral();
+    let alive = json!({"machineId": "m-1", "time": i64::MAX});
+    daemon.emit("machine-alive", &alive);
+    assert_eq!(phone.hears_ephemeral()["type"], "machine-activity");
+    assert_eq!(client.delete("/v1/machines/m-1").0, 200);
+    assert_eq!(phone.hears_update()["body"]["t"], "delete-machine");
+    daemon.emit("machine-alive", &alive);
+    assert_eq!(daemon.ask("ping", &json!(null)), json!({}));
+    phone.hears_nothing();
+}
+
+#[test]
 fn a_call_waits_for_a_worker_that_comes_back_and_not_for_a_strangers() {
     let home = home("open");
     let running = home.serve();

@@ -144,6 +144,22 @@ impl Socket {
         self.say(&format!("43{request}{}", json!([answer])));
     }
 
+    /// A packet as it stands on the wire, and one binary part after it.
+    pub fn say_binary(&mut self, packet: &str, part: &[u8]) {
+        self.say(packet);
+        let _ = self.wire.send(Message::binary(part.to_vec()));
+    }
+
+    /// The next packet as it stands on the wire, and the binary part after it.
+    #[track_caller]
+    pub fn hears_binary(&mut self) -> (String, Vec<u8>) {
+        let packet = self.packet().expect("a packet");
+        match self.wire.read().expect("a part") {
+            Message::Binary(part) => (packet, part.to_vec()),
+            other => panic!("{other:?} after {packet}"),
+        }
+    }
+
     /// Answers the next request and gives back its params.
     #[track_caller]
     pub fn works(&mut self, answer: &Value) -> Value {

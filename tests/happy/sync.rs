@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::phone::{get, home, post};
+use crate::phone::{get, home, post, post_text};
 
 fn seqs(told: &Value) -> Vec<i64> {
     let messages = told["messages"].as_array().expect("messages");
@@ -277,6 +277,21 @@ fn an_address_that_calls_without_a_token_again_and_again_is_told_to_wait() {
     let statuses: Vec<u16> = (0..400).map(|_| get(&running, "/v1/sessions").0).collect();
     assert_eq!(statuses[0], 401);
     assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn a_call_without_a_token_counts_also_where_its_body_is_none() {
+    let home = home("open");
+    let running = home.serve();
+    let broken = |token: Option<&str>| {
+        let kind = "application/json";
+        post_text(&running, "/v1/sessions", token, kind, "{").0
+    };
+    let own = Client::new(&running, 1).bearer;
+    let statuses: Vec<u16> = (0..400).map(|_| broken(None)).collect();
+    assert_eq!(statuses[0], 400);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(broken(Some(&own)), 400);
 }
 
 #[test]

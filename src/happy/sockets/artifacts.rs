@@ -116,7 +116,7 @@ impl Client {
         });
     }
 
-    pub(super) fn access_key(&self, event: &Value, ack: Option<Ack>) {
+    pub(super) fn access_key(&self, socket: &Socket, event: &Value, ack: Option<Ack>) {
         let refused = |text: &str| json!({"ok": false, "error": text});
         if event.is_null() {
             return answer(ack, refused(INTERNAL));
@@ -131,16 +131,18 @@ impl Client {
             session: session.to_owned(),
             machine: machine.to_owned(),
         };
-        let found = self.happy.0.store.read(|db| place.find(db));
-        let told = match found {
-            Ok(Some(key)) => json!({"ok": true, "accessKey": key}),
-            Ok(None) => refused("Session or machine not found"),
-            Err(failed) => {
-                log::error!("event=happy_store_failed error=\"{failed}\"");
-                refused(INTERNAL)
-            }
-        };
-        answer(ack, told);
+        let happy = self.happy.clone();
+        self.in_order(socket, async move {
+            let told = match happy.0.store.query(move |db| place.find(db)).await {
+                Ok(Some(key)) => json!({"ok": true, "accessKey": key}),
+                Ok(None) => refused("Session or machine not found"),
+                Err(failed) => {
+                    log::error!("event=happy_store_failed error=\"{failed}\"");
+                    refused(INTERNAL)
+                }
+            };
+            answer(ack, told);
+        });
     }
 }
 

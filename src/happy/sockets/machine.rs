@@ -44,20 +44,20 @@ impl Client {
                 .swap(field, &account, &machine, Some(&value), expected)
                 .await;
             let told = match swapped {
-                Ok(Swap::Done { version, seq }) => {
+                Ok((turn, Swap::Done { version, seq })) => {
                     let mut body = json!({"t": "update-machine", "machineId": machine});
                     body[field.name()] = json!({"value": value, "version": version});
-                    happy.publish(&account, seq, body, Recipients::Machine(machine));
+                    turn.publish(&account, seq, body, Recipients::Machine(machine));
                     let mut told = json!({"result": "success", "version": version});
                     told[field.name()] = json!(value);
                     told
                 }
-                Ok(Swap::Stale { version, value }) => {
+                Ok((_, Swap::Stale { version, value })) => {
                     let mut told = json!({"result": "version-mismatch", "version": version});
                     told[field.name()] = json!(value);
                     told
                 }
-                Ok(Swap::Missing) => error("Machine not found"),
+                Ok((_, Swap::Missing)) => error("Machine not found"),
                 Err(_) => error("Internal error"),
             };
             answer(ack, told);

@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use super::db::WriteError;
 use super::db::versioned::{self, Field, Swap};
 use super::devices::room_of;
-use super::updates::{Recipients, machine_of, session_of, users_of};
+use super::updates::{Recipients, Turn, machine_of, session_of, users_of};
 use super::{Happy, Room};
 use crate::limits;
 use crate::ops::{Gauge, Registry};
 use crate::server::Router;
 use crate::socketio::{
-    Ack, ConnectRefused, Connecting, DisconnectReason, Handler, Io, IoOptions, Namespace, Socket,
-    SocketId,
+    Ack, Arguments, ConnectRefused, Connecting, DisconnectReason, Handler, Io, IoOptions,
+    Namespace, Socket, SocketId,
 };
 use crate::store::{Connection, StoreError};
 
@@ -204,12 +204,22 @@ struct Client {
 }
 
 impl Handler for Client {
-    fn event(&mut self, socket: &Socket, name: &str, mut args: Vec<Value>, ack: Option<Ack>) {
-        let event = match args.is_empty() {
-            true => Value::Null,
-            false => args.swap_remove(0),
+    fn event(&mut self, socket: &Socket, name: &str, values: Vec<Value>, ack: Option<Ack>) {
+        let args = Arguments {
+            values,
+            attachments: Vec::new(),
         };
-        self.weight = weight(&event);
+        self.binary_event(socket, name, args, ack);
+    }
+
+    /// Binary parts are handed on by calls; nothing that is stored has any.
+    fn binary_event(&mut self, socket: &Socket, name: &str, mut args: Arguments, ack: Option<Ack>) {
+        let event = match args.values.is_empty() {
+            true => Value::Null,
+            false => args.values.swap_remove(0),
+        };
+        let parts: usize = args.attachments.iter().map(|part| part.len()).sum();
+        self.weight = weight(&event) + parts;
         match name {
             "ping" => answer(ack, json!({})),
             "session-alive" => self.session_alive(&event),
@@ -228,10 +238,10 @@ impl Handler for Client {
             "artifact-create" => self.artifact_create(socket, event, ack),
             "artifact-update" => self.artifact_update(socket, event, ack),
             "artifact-delete" => self.artifact_delete(socket, event, ack),
-            "access-key-get" => self.access_key(&event, ack),
+            "access-key-get" => self.access_key(socket, &event, ack),
             "rpc-register" => self.register(socket, &event),
             "rpc-unregister" => self.unregister(socket, &event),
-            "rpc-call" => self.call(socket, event, ack),
+            "rpc-call" => self.call(socket, event, args.attachments, ack),
             // Whoever is newer than this box gets no answer, as from the original server.
             _ => {}
         }
@@ -300,18 +310,30 @@ impl Happy {
         bytes: usize,
         job: impl Fn(&Connection) -> Result<T, WriteError> + Send + Sync + 'static,
     ) -> Result<T, WriteError> {
+        let (_, done) = self.write_event_in_turn(bytes, job).await?;
+        Ok(done)
+    }
+
+    /// As [`Happy::write_event`], of what is told with a number.
+    async fn write_event_in_turn<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        job: impl Fn(&Connection) -> Result<T, WriteError> + Send + Sync + 'static,
+    ) -> Result<(Turn, T), WriteError> {
         let job = Arc::new(job);
         for _ in 0..limits::HAPPY_WRITE_ATTEMPTS {
             let job = job.clone();
+            let turn = self.turn();
             match self.0.store.write_sized(bytes, move |db| job(db)).await {
                 Err(WriteError::Store(StoreError::Busy)) => {
+                    drop(turn);
                     tokio::time::sleep(limits::HAPPY_WRITE_PAUSE).await;
                 }
                 other => {
                     if let Err(error) = &other {
                         log::error!("event=happy_event_not_stored error=\"{error:?}\"");
                     }
-                    return other;
+                    return other.map(|done| (turn, done));
                 }
             }
         }
@@ -328,7 +350,7 @@ impl Happy {
         id: &str,
         value: Option<&str>,
         expected: i64,
-    ) -> Result<Swap, WriteError> {
+    ) -> Result<(Turn, Swap), WriteError> {
         let now = self.0.clock.wall();
         let (account, id) = (account.to_owned(), id.to_owned());
         let value = value.map(str::to_owned);
@@ -336,7 +358,7 @@ impl Happy {
         let job = move |db: &Connection| {
             versioned::swap(db, field, &account, &id, value.as_deref(), expected, now)
         };
-        self.write_event(bytes, job).await
+        self.write_event_in_turn(bytes, job).await
     }
 }
 

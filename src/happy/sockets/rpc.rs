@@ -8,12 +8,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{Client, answer, name};
 use crate::limits;
-use crate::socketio::{Ack, AckError, Socket, SocketId};
+use crate::socketio::{Ack, AckError, Arguments, Socket, SocketId};
 
 type Methods = BTreeMap<String, Vec<Socket>>;
 
@@ -137,7 +138,7 @@ impl Client {
         socket.emit("rpc-unregistered", &[json!({"method": method})]);
     }
 
-    pub(super) fn call(&self, socket: &Socket, event: Value, ack: Option<Ack>) {
+    pub(super) fn call(&self, socket: &Socket, event: Value, parts: Vec<Bytes>, ack: Option<Ack>) {
         let Some(method) = name(&event, "method").map(str::to_owned) else {
             return answer(ack, failed("Invalid parameters: method is required"));
         };
@@ -171,28 +172,48 @@ impl Client {
                 Some(worker) if *worker.id() == caller => {
                     failed("Cannot call RPC on the same socket")
                 }
-                Some(worker) => ask(&worker, &method, event).await,
+                Some(worker) => match ask(&worker, &method, event, parts).await {
+                    Ok(told) => {
+                        if let Some(ack) = ack {
+                            ack.send_binary(&told);
+                        }
+                        return;
+                    }
+                    Err(told) => told,
+                },
             };
             answer(ack, told);
         });
     }
 }
 
-async fn ask(worker: &Socket, method: &str, mut event: Value) -> Value {
+/// What the caller is told, with the binary parts of the result; the error is told without any.
+async fn ask(
+    worker: &Socket,
+    method: &str,
+    mut event: Value,
+    parts: Vec<Bytes>,
+) -> Result<Arguments, Value> {
     let mut request = json!({"method": method});
     if let Some(params) = event.get_mut("params") {
         request["params"] = params.take();
     }
     drop(event);
-    let asking = worker.emit_with_ack("rpc-request", &[request], limits::HAPPY_CALL_WAIT);
+    let request = Arguments::of(request, &parts);
+    drop(parts);
+    let asking = worker.emit_binary_with_ack("rpc-request", &request, limits::HAPPY_CALL_WAIT);
+    drop(request);
     match asking.await {
-        Ok(mut answers) if !answers.is_empty() => {
-            json!({"ok": true, "result": answers.swap_remove(0)})
+        Ok(mut answer) => {
+            let mut told = json!({"ok": true});
+            if !answer.values.is_empty() {
+                told["result"] = answer.values.swap_remove(0);
+            }
+            Ok(Arguments::of(told, &answer.attachments))
         }
-        Ok(_) => json!({"ok": true}),
-        Err(AckError::TimedOut) => failed("operation has timed out"),
-        Err(AckError::Disconnected) => failed("RPC target disconnected"),
-        Err(AckError::TooMany) => failed("Too many calls wait for an answer"),
+        Err(AckError::TimedOut) => Err(failed("operation has timed out")),
+        Err(AckError::Disconnected) => Err(failed("RPC target disconnected")),
+        Err(AckError::TooMany) => Err(failed("Too many calls wait for an answer")),
     }
 }
 

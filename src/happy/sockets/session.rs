@@ -29,7 +29,7 @@ impl Client {
             let Some(id) = id::new(now) else { return };
             let (owner, of) = (account.to_string(), session.clone());
             let bytes = content.len() + local_id.as_ref().map_or(0, String::len);
-            let stored = happy.write_event(bytes, move |db| {
+            let stored = happy.write_event_in_turn(bytes, move |db| {
                 let new = NewMessage {
                     id: id.clone(),
                     local_id: local_id.clone(),
@@ -37,13 +37,13 @@ impl Client {
                 };
                 messages::store(db, &owner, &of, vec![new], now)
             });
-            let Ok(Some(stored)) = stored.await else {
+            let Ok((turn, Some(stored))) = stored.await else {
                 return;
             };
             for (seq, message) in stored.told {
                 let body = json!({"t": "new-message", "sid": session, "message": message});
                 let to = Recipients::Session(session.clone());
-                happy.publish_except(&account, seq, body, to, Some(&sender));
+                turn.publish_except(&account, seq, body, to, Some(&sender));
             }
         });
     }
@@ -87,16 +87,16 @@ impl Client {
                 .swap(field, &account, &session, value.as_deref(), expected)
                 .await;
             let told = match swapped {
-                Ok(Swap::Done { version, seq }) => {
+                Ok((turn, Swap::Done { version, seq })) => {
                     let mut body = json!({"t": "update-session", "id": session});
                     body[field.name()] = json!({"value": value, "version": version});
-                    happy.publish(&account, seq, body, Recipients::Session(session));
+                    turn.publish(&account, seq, body, Recipients::Session(session));
                     with_value(field, "success", version, value)
                 }
-                Ok(Swap::Stale { version, value }) => {
+                Ok((_, Swap::Stale { version, value })) => {
                     with_value(field, "version-mismatch", version, value)
                 }
-                Ok(Swap::Missing) | Err(_) => error,
+                Ok((_, Swap::Missing)) | Err(_) => error,
             };
             answer(ack, told);
         });
