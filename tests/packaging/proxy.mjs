@@ -82,7 +82,7 @@ const parts = {
     const open = (headers) => new WebSocket(`wss://${NAME}:${HTTPS}/ws`, { agent, headers: { host: NAME, ...headers } });
     const stranger = open({});
     const refused = await new Promise((resolve) => {
-      stranger.on("unexpected-response", (_, answer) => resolve(answer.statusCode));
+      stranger.on("unexpected-response", (request, answer) => { request.destroy(); resolve(answer.statusCode); });
       stranger.on("error", () => {});
       stranger.on("open", () => resolve("open"));
     });
