@@ -125,7 +125,11 @@ fn a_hangup_takes_what_can_change_and_names_what_cannot() {
         "{}",
         whole()
     );
-    assert!(whole().contains("name=LOG_FORMAT"), "{}", whole());
+    assert!(
+        eventually(|| whole().contains("name=LOG_FORMAT")),
+        "{}",
+        whole()
+    );
     running.get("/health");
     running.signal(libc::SIGHUP);
     assert!(running.stop().success());
