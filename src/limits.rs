@@ -728,6 +728,10 @@ pub const MAGPIE_TXT_LINES_MAX: usize = 1_000;
 pub const MAGPIE_KEPT_BYTES_MAX: usize = 512 * 1024;
 /// Of `magpie-status.txt`, always: it is overwritten in place.
 pub const MAGPIE_STATUS_BYTES: usize = 4_096;
+/// Of `hat.txt` in a boot partition, always.
+pub const HAT_BYTES: usize = 512;
+/// Of a boot partition's top folder, that are looked through.
+pub const BOOT_FOLDER_CLUSTERS_MAX: usize = 256;
 
 /// The set-up page: how long it is open at most, and how long a cable, a radio, the radio's address
 /// and a network that is tried are waited for.
@@ -735,7 +739,7 @@ pub const SET_UP_OPEN: Duration = Duration::from_secs(15 * 60);
 pub const SET_UP_CABLE_WAIT: Duration = Duration::from_secs(10);
 pub const SET_UP_RADIO_WAIT: Duration = Duration::from_secs(60);
 pub const SET_UP_ADDRESS_WAIT: Duration = Duration::from_secs(30);
-pub const SET_UP_JOIN_MAX: Duration = Duration::from_secs(60);
+pub const SET_UP_JOIN_MAX: Duration = Duration::from_secs(45);
 pub const SET_UP_LINGER: Duration = Duration::from_secs(3);
 /// How often the box says its code.
 pub const SET_UP_TELL_EVERY: Duration = Duration::from_secs(120);

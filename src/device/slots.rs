@@ -104,6 +104,16 @@ impl Running {
         })
     }
 
+    /// The boot partitions of both slots, which no running system has mounted.
+    pub fn boot_partitions(&self, machine: &Machine) -> [PathBuf; 2] {
+        [Slot::A, Slot::B].map(|slot| {
+            let number = slot.boot_partition();
+            machine
+                .partitions()
+                .join(format!("{}-{number:02}", self.disk))
+        })
+    }
+
     /// Opens a partition of the other slot.
     pub fn open_other(&self, machine: &Machine, part: PartName) -> Result<Partition, String> {
         let number = self.slot.other().partition(part);

@@ -96,7 +96,7 @@ pub fn overwrite(root: &Root, path: &Path, text: &str, length: usize) -> io::Res
     Ok(true)
 }
 
-fn padded(text: &str, length: usize) -> Vec<u8> {
+pub fn padded(text: &str, length: usize) -> Vec<u8> {
     let mut text = text.trim_end();
     while text.len() + 2 > length {
         text = text.rsplit_once('\n').map_or("", |(before, _)| before);

@@ -13,6 +13,8 @@ use crate::limits;
 
 mod apply;
 mod card;
+mod fat;
+mod hat;
 mod kept;
 mod lines;
 mod mistake;
@@ -70,6 +72,10 @@ pub fn start(root: &Root) -> Result<Started, String> {
         Ok(()) => {
             failed.extend(apply::all(root, &taken.kept));
             failed.extend(on_card(root, file, &taken, &mut told).err());
+            match hat::apply(root, taken.kept.sound_hat.as_deref()) {
+                Ok(done) => told.extend(done),
+                Err(error) => failed.push(error),
+            }
         }
         Err(error) => failed.push(format!("/data cannot be written: {error}")),
     }

@@ -416,6 +416,131 @@ fn the_status_tells_the_network_and_is_written_only_when_it_changes() {
     assert!(machine.status().contains("not connected"));
 }
 
+/// Boot partitions as image/build makes them, by the programs that it uses.
+fn slots(machine: &Machine) -> [PathBuf; 2] {
+    machine.write("proc/cmdline", "console=tty1 root=PARTUUID=6d616770-05 ro");
+    fs::create_dir_all(machine.path("dev/disk/by-partuuid")).unwrap();
+    let run = |program: &str, arguments: &[&str], path: &std::path::Path| {
+        let done = std::process::Command::new(program)
+            .args(arguments)
+            .arg(path)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("MTOOLS_SKIP_CHECK", "1")
+            .output()
+            .unwrap_or_else(|error| panic!("{program} (dosfstools, mtools): {error}"));
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        done.stdout
+    };
+    ["02", "03"].map(|number| {
+        let path = machine.path(&format!("dev/disk/by-partuuid/6d616770-{number}"));
+        fs::File::create(&path).unwrap().set_len(96 << 20).unwrap();
+        run("mkfs.vfat", &["-F", "32", "-n", "BOOT"], &path);
+        let image = path.to_str().unwrap();
+        // Enough entries before it that the folder takes more than one cluster.
+        let files = machine.path("files");
+        fs::create_dir_all(&files).unwrap();
+        let mut names = Vec::new();
+        for index in 0..80 {
+            let name = files.join(format!("bcm2837-rpi-{index}.dtb"));
+            fs::write(&name, "tree").unwrap();
+            names.push(name.to_str().unwrap().to_owned());
+        }
+        let hat = files.join("hat.txt");
+        fs::write(&hat, card::padded("# no sound board\n", 512)).unwrap();
+        names.push(hat.to_str().unwrap().to_owned());
+        let mut arguments = vec!["-i", image];
+        arguments.extend(names.iter().map(String::as_str));
+        run("mcopy", &arguments, std::path::Path::new("::"));
+        path
+    })
+}
+
+fn hat_txt(partition: &std::path::Path) -> String {
+    let read = std::process::Command::new("mtype")
+        .args(["-i", partition.to_str().unwrap(), "::hat.txt"])
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .output()
+        .unwrap();
+    assert_eq!(read.stdout.len(), 512);
+    String::from_utf8(read.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+#[test]
+fn a_sound_board_is_written_into_the_boot_partitions_of_both_slots() {
+    let machine = Machine::new("SOUND_HAT=hifiberry-dac,24db_digital_gain\n");
+    let slots = slots(&machine);
+    assert_eq!(machine.start(), ["starting again for the sound board"]);
+    for slot in &slots {
+        assert_eq!(hat_txt(slot), "dtoverlay=hifiberry-dac,24db_digital_gain");
+    }
+    assert_eq!(machine.start(), [""; 0]);
+    // An update wrote slot B anew and is on trial there: the line comes back, without a restart.
+    let fresh = fs::read(&slots[1]).unwrap();
+    let at = fresh
+        .windows(9)
+        .position(|part| part == b"dtoverlay")
+        .unwrap();
+    let mut file = fs::OpenOptions::new().write(true).open(&slots[1]).unwrap();
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(at as u64)).unwrap();
+    std::io::Write::write_all(&mut file, &card::padded("# no sound board\n", 512)).unwrap();
+    machine.write("data/device/trial.json", "{}");
+    assert_eq!(
+        machine.start(),
+        ["the sound board is there after the next start"]
+    );
+    assert_eq!(
+        hat_txt(&slots[1]),
+        "dtoverlay=hifiberry-dac,24db_digital_gain"
+    );
+    machine.write("boot/magpie/magpie.txt", "SOUND_HAT=none\n");
+    machine.start();
+    for slot in &slots {
+        assert_eq!(hat_txt(slot), "# no sound board");
+    }
+}
+
+#[test]
+fn what_is_no_boot_partition_is_told_and_left_alone() {
+    let machine = Machine::new("SOUND_HAT=hifiberry-dac\n");
+    let told = machine.start();
+    assert!(told[0].contains("Magpie's own image alone"), "{told:?}");
+    let slots = slots(&machine);
+    let noise: Vec<u8> = (0..65_536_u32)
+        .map(|index| (index * 31 % 251) as u8)
+        .collect();
+    fs::write(&slots[0], &noise).unwrap();
+    let told = machine.start();
+    assert!(told[0].contains("no FAT32"), "{told:?}");
+    assert!(fs::read(&slots[0]).unwrap() == noise);
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_partition_is_read_within_its_bounds(damage in proptest::collection::vec((0_usize..512, proptest::prelude::any::<u8>()), 0..12)) {
+        let mut image = vec![0_u8; 256 * 1024];
+        let head: [(usize, &[u8]); 8] = [
+            (11, &[0, 2]), (13, &[1]), (14, &[32, 0]), (16, &[2]), (32, &[0, 2, 0, 0]), (36, &[4, 0, 0, 0]), (44, &[2, 0, 0, 0]), (510, &[0x55, 0xaa]),
+        ];
+        for (at, bytes) in head {
+            image[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        for (at, byte) in damage {
+            image[at] = byte;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("boot");
+        fs::write(&path, &image).unwrap();
+        let _ = fat::find(&fs::File::open(&path).unwrap(), b"HAT     TXT", 512);
+    }
+}
+
 #[test]
 fn nothing_of_the_box_can_be_printed() {
     // Both hold passwords; a derived Debug would put them into a log one day.

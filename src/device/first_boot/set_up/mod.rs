@@ -194,25 +194,23 @@ fn open_once(
     };
     let ended = page::serve(&listener, page, &mut is_over)?;
     let _ = std::fs::remove_file(air.root.path(SET_UP_OPEN));
-    if let Ended::Asked(_) = ended {
-        // The phone reads the answer before its Wi-Fi goes.
-        std::thread::sleep(limits::SET_UP_LINGER);
-    }
     Ok(ended)
 }
 
-/// The address comes some seconds after the radio.
+/// The address comes some seconds after the radio, and the last opening's threads may take a moment
+/// to let it go.
 fn bound<T>(end: Instant, bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     let limit = end.min(Instant::now() + limits::SET_UP_ADDRESS_WAIT);
     loop {
-        match bind() {
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrNotAvailable && Instant::now() < limit =>
-            {
-                std::thread::sleep(Duration::from_millis(250));
-            }
-            bound => return bound,
+        let error = match bind() {
+            Ok(bound) => return Ok(bound),
+            Err(error) => error,
+        };
+        let passes = [io::ErrorKind::AddrNotAvailable, io::ErrorKind::AddrInUse];
+        if !passes.contains(&error.kind()) || Instant::now() > limit {
+            return Err(error);
         }
+        std::thread::sleep(Duration::from_millis(250));
     }
 }
 

@@ -59,6 +59,7 @@ pub fn serve(
         wrong_codes: 0,
         forms: Vec::new(),
         bodies_left: 0,
+        asked: None,
     };
     let mut pause = limits::OPS_RETRY;
     loop {
@@ -85,6 +86,7 @@ struct Desk<'a> {
     /// When the latest forms came.
     forms: Vec<Instant>,
     bodies_left: u32,
+    asked: Option<(Asked, Instant)>,
 }
 
 enum Answer {
@@ -103,6 +105,12 @@ impl Desk<'_> {
     ) -> io::Result<Ended> {
         let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
         while !is_over() {
+            // The phone fetches the rest of its page before its Wi-Fi goes.
+            if let Some((_, at)) = &self.asked
+                && at.elapsed() >= limits::SET_UP_LINGER
+            {
+                break;
+            }
             let Some(mut request) = server.recv_timeout(Duration::from_millis(250))? else {
                 continue;
             };
@@ -115,27 +123,28 @@ impl Desk<'_> {
                 std::mem::forget(request);
                 self.bodies_left += 1;
                 if self.bodies_left > limits::OPS_BODIES_LEFT_MAX as u32 {
-                    return Ok(Ended::WrongCodes);
+                    break;
                 }
                 continue;
             }
-            let (answer, asked) = self.answer(&mut request);
+            let answer = self.answer(&mut request);
             write(request, &self.own, answer);
-            if let Some(asked) = asked {
-                return Ok(Ended::Asked(asked));
-            }
             if self.wrong_codes >= limits::SET_UP_WRONG_CODES_MAX {
                 return Ok(Ended::WrongCodes);
             }
         }
-        Ok(Ended::Closed)
+        Ok(match self.asked.take() {
+            Some((asked, _)) => Ended::Asked(asked),
+            None if self.bodies_left > limits::OPS_BODIES_LEFT_MAX as u32 => Ended::WrongCodes,
+            None => Ended::Closed,
+        })
     }
 
-    fn answer(&mut self, request: &mut Request) -> (Answer, Option<Asked>) {
+    fn answer(&mut self, request: &mut Request) -> Answer {
         let is_own = header(request, "Host").is_some_and(|host| self.is_own(&host));
         let url = request.url().to_owned();
         let (path, query) = url.split_once('?').unwrap_or((&url, ""));
-        let answer = match (request.method(), path) {
+        match (request.method(), path) {
             (Method::Get | Method::Head, _) if !is_own => Answer::There,
             (_, _) if !is_own => Answer::Plain(421, "This is the set-up page of the box.\n"),
             (Method::Get | Method::Head, "/") => {
@@ -149,13 +158,12 @@ impl Desk<'_> {
             }
             (Method::Get | Method::Head, "/style.css") => Answer::Style,
             (Method::Get | Method::Head, _) => Answer::There,
-            (Method::Post, "/join") => return self.join(request),
+            (Method::Post, "/join") => self.join(request),
             _ => Answer::Plain(405, "Only the form of this page may be sent.\n"),
-        };
-        (answer, None)
+        }
     }
 
-    fn join(&mut self, request: &mut Request) -> (Answer, Option<Asked>) {
+    fn join(&mut self, request: &mut Request) -> Answer {
         let fetched = header(request, "Sec-Fetch-Site");
         let is_from_here = header(request, "Origin").is_none_or(|origin| {
             origin
@@ -164,7 +172,7 @@ impl Desk<'_> {
         }) && fetched
             .is_none_or(|site| ["same-origin", "none"].contains(&site.as_str()));
         if !is_from_here {
-            return (Answer::Plain(403, "Another page sent this form.\n"), None);
+            return Answer::Plain(403, "Another page sent this form.\n");
         }
         let mut body = Vec::new();
         let read = request
@@ -173,9 +181,10 @@ impl Desk<'_> {
             .read_to_end(&mut body);
         let form = read.ok().and_then(|_| Form::read(&body));
         let Some(form) = form else {
-            return (
-                Answer::Plain(400, "This is not the form of this page.\n"),
-                None,
+            return Answer::Plain(
+                400,
+                "This is not the form of this page.
+",
             );
         };
         let language = Language::parse(&form.language).unwrap_or(Language::English);
@@ -183,12 +192,16 @@ impl Desk<'_> {
             Ok(password) => {
                 let ssid = form.ssid().to_owned();
                 let page = html::trying(language, &ssid, &self.page.host_name);
-                let asked = Asked {
-                    ssid,
-                    password,
-                    language,
-                };
-                (Answer::Page(200, page), Some(asked))
+                // Of two taps the first counts.
+                self.asked.get_or_insert_with(|| {
+                    let asked = Asked {
+                        ssid,
+                        password,
+                        language,
+                    };
+                    (asked, Instant::now())
+                });
+                Answer::Page(200, page)
             }
             Err(trouble) => {
                 let status = match trouble {
@@ -196,8 +209,7 @@ impl Desk<'_> {
                     Trouble::Code | Trouble::Stale => 403,
                     _ => 422,
                 };
-                let page = self.form(language, form.ssid(), Some(trouble));
-                (Answer::Page(status, page), None)
+                Answer::Page(status, self.form(language, form.ssid(), Some(trouble)))
             }
         }
     }
