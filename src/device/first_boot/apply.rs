@@ -25,7 +25,6 @@ const STEPS: &[Step] = &[
     ("host_name", host_name),
     ("time_zone", time_zone),
     ("settings", environment),
-    ("firewall", ports),
     ("wifi", wifi),
     ("ssh", ssh),
 ];
@@ -91,18 +90,6 @@ fn quoted(value: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// The firewall opens the ports of the settings; without the file it opens 8080 and 8443.
-fn ports(root: &Root, kept: &Kept) -> io::Result<()> {
-    let mut text = String::new();
-    for (name, variable) in [("PORT", "http"), ("HTTPS_PORT", "https")] {
-        let port = kept.settings.get(name).and_then(|port| port.parse().ok());
-        if let Some(port) = port.filter(|port: &u16| *port != 0) {
-            let _ = writeln!(text, "redefine {variable} = {port}");
-        }
-    }
-    fs::write(root.path("run/magpie/ports.nft"), text)
 }
 
 fn wifi(root: &Root, kept: &Kept) -> io::Result<()> {

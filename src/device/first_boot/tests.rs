@@ -59,7 +59,7 @@ fn what_magpie_txt_says_becomes_the_box() {
     let file = format!(
         "\u{feff}# 我的盒子\r\nWIFI_SSID=家里 \"5G\"\r\nWIFI_PASSWORD=p\"ss $word`\\\r\nWIFI_COUNTRY=cn\r\n\
          HOSTNAME=Kitchen.local\r\nTIMEZONE=Asia/Shanghai\r\nLANGUAGE=zh\r\nSSH_KEY={KEY}\r\n\
-         CLAUDE_API_KEY=\"sk-ant-$ecret\"\r\nVOLUME=60\r\nPORT=9000\r\n"
+         CLAUDE_API_KEY=\"sk-ant-$ecret\"\r\nVOLUME=60\r\n"
     );
     let machine = Machine::new(&file);
     assert_eq!(
@@ -72,10 +72,6 @@ fn what_magpie_txt_says_becomes_the_box() {
     assert_eq!(
         machine.read("data/device/ssh/authorized_keys"),
         format!("{KEY}\n")
-    );
-    assert_eq!(
-        machine.read("run/magpie/ports.nft"),
-        "redefine http = 9000\n"
     );
     let wifi = machine.read("data/device/wifi.conf");
     assert!(wifi.contains("ssid=e5aeb6e9878c2022354722\n"), "{wifi}");
@@ -209,7 +205,7 @@ fn without_data_no_secret_leaves_the_card() {
 fn a_line_with_a_mistake_changes_nothing_and_is_told_with_its_number() {
     let machine = Machine::new(
         "WIFI_SSID=Home\nWIFI_PASSWORD=short\nVOLUMEE=60\nVOLUME=loud\nTZ=UTC\nDATA_DIR=/tmp\n\
-         HOSTNAME=my box\nTIMEZONE=Nowhere/City\nWIFI_COUNTRY=Germany\nLANGUAGE=fr\nSOUND_HAT=a b\n\
+         HOSTNAME=my box\nPORT=80\nTIMEZONE=Nowhere/City\nWIFI_COUNTRY=Germany\nLANGUAGE=fr\nSOUND_HAT=a b\n\
          SSH_KEY=-----BEGIN OPENSSH PRIVATE KEY-----\nhello\n",
     );
     let told = machine.start();
@@ -217,7 +213,7 @@ fn a_line_with_a_mistake_changes_nothing_and_is_told_with_its_number() {
         .iter()
         .filter_map(|told| told.split(':').next())
         .collect();
-    let expected: Vec<String> = (2..=13)
+    let expected: Vec<String> = (2..=14)
         .map(|line| format!("magpie.txt, line {line}"))
         .collect();
     assert_eq!(lines, expected, "{told:#?}");
@@ -226,7 +222,7 @@ fn a_line_with_a_mistake_changes_nothing_and_is_told_with_its_number() {
         told[3].contains("write TIMEZONE in place of TZ"),
         "{told:#?}"
     );
-    assert!(told[10].contains("PRIVATE"), "{told:#?}");
+    assert!(told[11].contains("PRIVATE"), "{told:#?}");
     let status = machine.status();
     assert!(
         status.contains("line 2:") && status.contains("第 2 行："),
@@ -294,16 +290,16 @@ fn settings_that_do_not_fit_each_other_leave_the_old_ones() {
     machine.start();
     machine.write(
         "boot/magpie/magpie.txt",
-        "PORT=9000\nHTTPS_PORT=9000\nOPENAI_API_KEY=sk-9\n",
+        "TLS_CERT_FILE=/data/a.pem\nOPENAI_API_KEY=sk-9\n",
     );
     let told = machine.start();
     assert!(
-        told[0].contains("line 3") && told[0].contains("HTTPS_PORT"),
+        told[0].contains("line 2") && told[0].contains("TLS_KEY_FILE"),
         "{told:?}"
     );
     let env = machine.read("data/magpie/magpie.env");
     assert!(
-        env.contains("VOLUME=\"60\"") && !env.contains("9000"),
+        env.contains("VOLUME=\"60\"") && !env.contains("a.pem"),
         "{env}"
     );
     assert!(machine.magpie_txt().contains("sk-9"));

@@ -41,6 +41,9 @@ pub const OWN_NAMES: &[&str] = &[
 const FIXED: &[(&str, Option<&str>)] = &[
     ("DATA_DIR", None),
     ("DATABASE_PATH", None),
+    // systemd holds them open, and the firewall leads 80 and 443 to them.
+    ("PORT", None),
+    ("HTTPS_PORT", None),
     ("TZ", Some(TIMEZONE)),
     ("HOSTNAME_LABEL", Some(HOSTNAME)),
 ];
