@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::support::Home;
@@ -53,6 +54,7 @@ pub struct SetUp<'a> {
     machine: &'a Machine,
     child: Child,
     printed: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Machine {
@@ -142,7 +144,7 @@ impl Machine {
             .unwrap();
         let printed = Arc::<Mutex<String>>::default();
         let (kept, out) = (printed.clone(), child.stdout.take().unwrap());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 *kept.lock().unwrap() += &format!("{line}\n");
             }
@@ -151,6 +153,7 @@ impl Machine {
             machine: self,
             child,
             printed,
+            reader: Some(reader),
         }
     }
 
@@ -182,6 +185,9 @@ impl SetUp<'_> {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // What it printed last may still be on its way.
+                let read = self.reader.take().map(JoinHandle::join);
+                assert!(read.is_some_and(|read| read.is_ok()));
                 return (status, self.printed());
             }
             assert!(Instant::now() < end, "still open\n{}", self.printed());
