@@ -659,6 +659,19 @@ pub const HAPPY_CLOCK_GAP_MAX: Duration = Duration::from_secs(7 * 86_400);
 pub const HAPPY_VALUE_BYTES_MAX: usize = HAPPY_FRAME_BYTES_MAX;
 /// A name that a client chose, and a key that is sealed for it.
 pub const HAPPY_NAME_BYTES_MAX: usize = 64 * 1024;
+/// Of an account that goes, so many sessions in one transaction.
+pub const HAPPY_SESSIONS_DELETED_AT_ONCE: usize = 200;
+/// Whoever removes an account waits so long for the last of it to go.
+pub const HAPPY_REMOVAL_WAIT: Duration = Duration::from_secs(60);
+/// Of one account's archive, as it is sent and unpacked; 400, 413.
+pub const HAPPY_ARCHIVE_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Attachments in one.
+pub const HAPPY_ARCHIVE_FILES_MAX: usize = 200_000;
+/// One row in it: two texts that each came in one call.
+pub const HAPPY_ARCHIVE_LINE_BYTES_MAX: usize = 34 * 1024 * 1024;
+/// Texts in it that weigh nothing.
+pub const HAPPY_ARCHIVE_SMALL_BYTES_MAX: usize = 64 * 1024;
+pub const HAPPY_ARCHIVE_MANIFEST_BYTES_MAX: u64 = 64 * 1024;
 /// One event of a Happy client: a file that is read from afar comes close to a megabyte.
 pub const HAPPY_FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What may wait for a Happy client that does not read.

@@ -2,8 +2,9 @@
 //! what is uploaded is never held.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,18 +12,23 @@ use super::client::Client;
 
 /// Answers to an upload are short.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// A slow card takes its time before the first byte of a large file, and after the last.
+const WORK_MAX: Duration = Duration::from_secs(3_600);
+/// Between two looks of a person at how far it is.
+const TOLD_AGAIN: Duration = Duration::from_millis(500);
 
 impl Client {
     /// The answer's body into `out`; its length.
     pub fn download(&self, path: &str, out: &mut dyn Write) -> Result<u64, String> {
         let told = |error: io::Error| format!("the box broke off: {error}");
         let mut stream = self.open("GET", path, None).map_err(told)?;
+        stream.set_read_timeout(Some(WORK_MAX)).map_err(told)?;
         stream.write_all(b"\r\n").map_err(told)?;
-        let mut answer = Answer::read(stream).map_err(told)?;
+        let answer = Answer::read(stream).map_err(told)?;
         if answer.status != 200 {
             return Err(answer.refusal());
         }
-        io::copy(&mut answer.body, out).map_err(told)
+        io::copy(&mut Progress::of(answer.body, None), out).map_err(told)
     }
 
     /// Sends a file; the `data` of the answer.
@@ -30,9 +36,13 @@ impl Client {
         let told = |error: io::Error| format!("the file could not be sent: {error}");
         let length = file.metadata().map_err(told)?.len();
         let mut stream = self.open("POST", path, Some(length)).map_err(told)?;
+        stream.set_read_timeout(Some(WORK_MAX)).map_err(told)?;
         stream.write_all(b"\r\n").map_err(told)?;
         // A box that refuses answers before all is sent, and its answer says why.
-        let sent = io::copy(&mut file.take(length), &mut stream);
+        let sent = io::copy(
+            &mut Progress::of(file.take(length), Some(length)),
+            &mut stream,
+        );
         let answer = Answer::read(stream).map_err(|error| match sent {
             Err(error) => told(error),
             Ok(_) => told(error),
@@ -40,6 +50,57 @@ impl Client {
         match answer.status {
             200..=202 => Ok(answer.json()["data"].clone()),
             _ => Err(answer.refusal()),
+        }
+    }
+}
+
+/// Tells a person at a terminal how far a file is.
+struct Progress<R> {
+    from: R,
+    of: Option<u64>,
+    done: u64,
+    told: Option<Instant>,
+    is_watched: bool,
+}
+
+impl<R: Read> Progress<R> {
+    fn of(from: R, of: Option<u64>) -> Progress<R> {
+        Progress {
+            from,
+            of,
+            done: 0,
+            told: None,
+            is_watched: io::stderr().is_terminal(),
+        }
+    }
+
+    fn tell(&mut self) {
+        let is_soon = self.told.is_some_and(|at| at.elapsed() < TOLD_AGAIN);
+        if !self.is_watched || is_soon {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let done = self.done as f64 / 1e6;
+        match self.of {
+            Some(of) => eprint!("\r{done:.1} of {:.1} MB ", of as f64 / 1e6),
+            None => eprint!("\r{done:.1} MB "),
+        }
+    }
+}
+
+impl<R: Read> Read for Progress<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(out)?;
+        self.done += read as u64;
+        self.tell();
+        Ok(read)
+    }
+}
+
+impl<R> Drop for Progress<R> {
+    fn drop(&mut self) {
+        if self.told.is_some() {
+            eprint!("\r                              \r");
         }
     }
 }

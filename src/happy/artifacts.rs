@@ -247,7 +247,7 @@ pub fn is_base64(text: &str) -> bool {
     STANDARD.decode(text).is_ok()
 }
 
-fn is_uuid(text: &str) -> bool {
+pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

@@ -60,7 +60,7 @@ impl Heard {
         is_due
     }
 
-    fn forget(&self, device: &str) {
+    pub fn forget(&self, device: &str) {
         self.0.borrow_mut().remove(device);
     }
 }

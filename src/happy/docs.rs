@@ -211,6 +211,21 @@ pub const DOCS: &[Doc] = &[
         .answers(&[(JSON, "data {}")])
         .errors(&["NOT_FOUND", "DATABASE_ERROR"])
         .examples(&[Try("/api/v1/happy/devices/nothing").status(404)]),
+    Doc::get("/api/v1/happy/accounts/{id}/export", "A Happy account whole, in one archive, streamed")
+        .details("A zip of rows, attachments and a manifest, for `import` on another box, where the same key finds everything. Tokens of devices and of vendors and friends stay. One export or import at a time.")
+        .answers(&[("application/zip", "")])
+        .errors(&["NOT_FOUND", "CONFLICT", "STORAGE_FULL", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/happy/accounts/nothing/export").status(404)]),
+    Doc::post("/api/v1/happy/import", "Take in the archive of a Happy account, whole or not at all")
+        .details("The body is the archive. All of it is checked before its first row is stored, and nobody sees the account before its last one is. An account that is here already is a conflict: remove it first. `username_taken`: another account has its name, so it has none.")
+        .takes(&[("application/zip", "")])
+        .answers(&[(JSON, "data { account: text, counts: object # rows by kind\n username_taken: bool }")])
+        .errors(&["CONFLICT", "PAYLOAD_TOO_LARGE", "STORAGE_FULL", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/happy/import").with("{}").status(400)]),
+    Doc::delete("/api/v1/happy/accounts/{id}", "Remove a Happy account with all that it stores; its tokens hold no more, its sockets end")
+        .answers(&[(JSON, "data { pending: bool # the last of it goes in the background\n }")])
+        .errors(&["NOT_FOUND", "DATABASE_ERROR"])
+        .examples(&[Try("/api/v1/happy/accounts/nothing").status(404)]),
     Doc::post("/api/v1/happy/invites", "Let the next unknown Happy key become an account")
         .details("For HAPPY_REGISTRATION=invite. It is used up by one key, and ends by itself.")
         .status(201)

@@ -91,6 +91,11 @@ impl Place {
         }
     }
 
+    /// For a thread: returns when a power cut cannot take it any more.
+    pub fn write_here(&self, blob: &[u8]) -> io::Result<()> {
+        write(&self.folder, self.path(), blob)?.take_place()
+    }
+
     /// Synced, and not under its name yet.
     pub async fn write(&self, blob: Vec<u8>) -> Result<Ready, HttpError> {
         let (folder, path) = (self.folder.clone(), self.path());

@@ -76,7 +76,7 @@ struct Name {
     username: Option<String>,
 }
 
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=39).contains(&text.len()) && text.bytes().all(is_good)
 }

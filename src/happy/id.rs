@@ -22,6 +22,13 @@ pub fn new(now: UnixMillis) -> Option<String> {
     Some(id)
 }
 
+/// Whether it may have been made here.
+pub fn is_one(text: &str) -> bool {
+    text.len() == 1 + TIME_DIGITS + RANDOM_DIGITS
+        && text.starts_with('c')
+        && text.bytes().all(|byte| DIGITS.contains(&byte))
+}
+
 /// 12 letters and digits.
 pub fn of_update() -> Option<String> {
     let mut random = [0; 12];
@@ -59,6 +66,6 @@ mod tests {
         let made = [0, 1, 35, 36, 1_795_205_421_573, 1_795_205_421_574]
             .map(|ms| new(UnixMillis(ms)).expect("random"));
         assert!(made.is_sorted(), "{made:?}");
-        assert!(made.iter().all(|id| id.len() == 25));
+        assert!(made.iter().all(|id| id.len() == 25 && is_one(id)));
     }
 }

@@ -19,6 +19,7 @@ use crate::store::{Store, StoreError};
 mod access_keys;
 mod account;
 mod answer;
+pub mod archive;
 mod artifacts;
 mod attachments;
 mod auth;
@@ -45,6 +46,7 @@ mod presence;
 mod presence_tests;
 pub mod push;
 mod registration;
+mod removal;
 mod retention;
 #[cfg(test)]
 mod retention_tests;
@@ -59,6 +61,7 @@ pub use registration::Registration;
 pub use updates::Recipients;
 pub use vendors::Seal;
 
+use archive::Archives;
 use attachments::Uploads;
 use deletion::Deletions;
 use devices::Heard;
@@ -113,6 +116,8 @@ struct Room {
     uploads: Uploads,
     deletions: Deletions,
     retention: Retention,
+    archives: Archives,
+    data_dir: PathBuf,
     watchers: Watchers,
     workers: Workers,
     seal: Rc<dyn Seal>,
@@ -129,6 +134,7 @@ impl Happy {
         let bytes = parts.account_bytes;
         let bounded = move |db: &_| db::bounds::set_account_bytes(db, bytes);
         parts.store.write(bounded).await?;
+        removal::give_up_imports(&parts.store).await?;
         let calls = match parts.is_limited {
             true => limits::HAPPY_CALLS_PER_MINUTE,
             false => 0,
@@ -149,6 +155,8 @@ impl Happy {
             uploads: Uploads::default(),
             deletions: Deletions::default(),
             retention: Retention::new(parts.keep_days, &parts.clock),
+            archives: Archives::default(),
+            data_dir: parts.data_dir,
             watchers: Watchers::default(),
             workers: Workers::default(),
             seal: parts.seal,
@@ -170,6 +178,7 @@ impl Happy {
         happy.tidy_files();
         happy.watch_deletions();
         happy.watch_retention();
+        happy.watch_removals();
         Ok(happy)
     }
 
@@ -204,6 +213,8 @@ impl Happy {
         vendors::routes(router, self);
         outside::routes(router, self);
         owner::routes(router, self);
+        archive::routes(router, self);
+        removal::routes(router, self);
     }
 }
 

@@ -93,6 +93,10 @@ pub const STEPS: &[Step] = &[
         name: "0019_happy_bounds",
         sql: include_str!("sql/0019_happy_bounds.sql"),
     },
+    Step {
+        name: "0020_happy_account_mark",
+        sql: include_str!("sql/0020_happy_account_mark.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

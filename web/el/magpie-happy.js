@@ -92,7 +92,19 @@ class Happy extends HTMLElement {
   #room(account) {
     const used = word("happy_used", { used: bytes(account.bytes), max: bytes(account.bytes_max) });
     const about = [used, account.keep_days > 0 && word("happy_keep", { count: account.keep_days })].filter(Boolean).join(" · ");
-    return h("li.item", {}, icon("chat"), h("span.grow", {}, h("span.one", {}, account.username ?? account.id), h("span.small.quiet", {}, about)));
+    const name = account.username ?? account.id;
+    const [takeAlong, remove] = [`${word("export")}: ${name}`, `${word("device_remove")}: ${name}`];
+    return h("li.item", {}, icon("chat"), h("span.grow", {}, h("span.one", {}, name), h("span.small.quiet", {}, about)), h("a.button.round", { href: `/api/v1/happy/accounts/${encodeURIComponent(account.id)}/export`, download: "", "aria-label": takeAlong, title: takeAlong }, icon("download")), iconButton("trash", remove, { onclick: () => this.#part(name, account.id) }));
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} id
+   */
+  async #part(name, id) {
+    if (!(await confirm({ title: word("device_remove_title", { name }), text: word("happy_account_remove_text"), action: word("device_remove"), cancel: word("cancel") }))) return;
+    await ask("DELETE", `/api/v1/happy/accounts/${encodeURIComponent(id)}`).catch((error) => toast(sentence(error)));
+    this.#load();
   }
 
   /**

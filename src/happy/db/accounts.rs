@@ -12,12 +12,17 @@ pub fn next_seq(db: &Connection, account: &str) -> Result<i64, StoreError> {
         .query_row([account], |row| row.get(0))?)
 }
 
-/// The account of a key, as lower-case hex.
+/// The account of a key, as lower-case hex. One that comes or goes at this moment is worth another
+/// try.
 pub fn of_key(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT id FROM happy_accounts WHERE public_key = ?1")?
-        .query_row([key], |row| row.get(0))
-        .optional()?)
+    let found: Option<(String, bool)> = db
+        .prepare_cached("SELECT id, mark IS NULL FROM happy_accounts WHERE public_key = ?1")?
+        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        Some((_, false)) => Err(StoreError::Busy),
+        found => Ok(found.map(|(id, _)| id)),
+    }
 }
 
 /// The account of the key, made where there is none; `None` when the box has as many as it may.

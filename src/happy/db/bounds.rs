@@ -30,7 +30,7 @@ pub fn set(
     keep_days: Option<u32>,
 ) -> Result<bool, StoreError> {
     let changed = db
-        .prepare_cached("UPDATE happy_accounts SET bytes_max = ?2, keep_days = ?3 WHERE id = ?1")?
+        .prepare_cached("UPDATE happy_accounts SET bytes_max = ?2, keep_days = ?3 WHERE id = ?1 AND mark IS NULL")?
         .execute(params![account, bytes_max, keep_days])?;
     Ok(changed > 0)
 }
@@ -38,7 +38,9 @@ pub fn set(
 /// Whether anything is ever to go by itself.
 pub fn any_end(db: &Connection, keep_days: u32) -> Result<bool, StoreError> {
     Ok(db
-        .prepare_cached("SELECT 1 FROM happy_accounts WHERE coalesce(keep_days, ?1) > 0")?
+        .prepare_cached(
+            "SELECT 1 FROM happy_accounts WHERE coalesce(keep_days, ?1) > 0 AND mark IS NULL",
+        )?
         .exists([keep_days])?)
 }
 
@@ -73,7 +75,7 @@ pub fn idle(
 ) -> Result<Vec<Idle>, StoreError> {
     let mut accounts = db.prepare_cached(
         "SELECT id, coalesce(keep_days, ?1) FROM happy_accounts
-         WHERE coalesce(keep_days, ?1) > 0 ORDER BY id",
+         WHERE coalesce(keep_days, ?1) > 0 AND mark IS NULL ORDER BY id",
     )?;
     let mut of_account = db.prepare_cached(
         "SELECT id FROM happy_sessions

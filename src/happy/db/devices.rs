@@ -55,20 +55,26 @@ pub struct Account {
     pub keep_days: Option<u32>,
 }
 
-/// The device not heard of for longest makes room for one too many.
+/// The device not heard of for longest makes room for one too many. None comes in by an account
+/// that goes.
 pub fn add(db: &Connection, new: &NewDevice, now: UnixMillis) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "INSERT INTO happy_devices (id, account_id, kind, agent, host, created_at, seen_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
-    )?
-    .execute(params![
-        new.id,
-        new.account,
-        new.kind.name(),
-        new.agent,
-        new.host,
-        now.0
-    ])?;
+    let added = db
+        .prepare_cached(
+            "INSERT INTO happy_devices (id, account_id, kind, agent, host, created_at, seen_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6
+             WHERE EXISTS (SELECT 1 FROM happy_accounts WHERE id = ?2 AND mark IS NULL)",
+        )?
+        .execute(params![
+            new.id,
+            new.account,
+            new.kind.name(),
+            new.agent,
+            new.host,
+            now.0
+        ])?;
+    if added == 0 {
+        return Err(StoreError::Busy);
+    }
     db.prepare_cached(
         "DELETE FROM happy_devices WHERE id IN (SELECT id FROM happy_devices WHERE account_id = ?1
          ORDER BY seen_at DESC, created_at DESC LIMIT -1 OFFSET ?2)",
@@ -130,7 +136,7 @@ pub fn accounts(db: &Connection) -> Result<Vec<Account>, StoreError> {
             coalesce(a.bytes_max, (SELECT account_bytes FROM happy_bounds)), a.keep_days,
             (SELECT count(*) FROM happy_sessions WHERE account_id = a.id AND deleting = 0),
             (SELECT count(*) FROM happy_machines WHERE account_id = a.id)
-         FROM happy_accounts a ORDER BY a.created_at, a.id",
+         FROM happy_accounts a WHERE a.mark IS NULL ORDER BY a.created_at, a.id",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Account {

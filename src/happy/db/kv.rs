@@ -141,7 +141,7 @@ fn put(
 }
 
 /// Adds to the account's weight, unless that is more than it may have and no lighter than before.
-fn weigh(db: &Connection, account: &str, keys: i64, bytes: i64) -> Result<bool, StoreError> {
+pub fn weigh(db: &Connection, account: &str, keys: i64, bytes: i64) -> Result<bool, StoreError> {
     let changed = db
         .prepare_cached(
             "UPDATE happy_accounts SET kv_keys = kv_keys + ?2, kv_bytes = kv_bytes + ?3

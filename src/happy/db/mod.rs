@@ -5,6 +5,7 @@ use crate::store::{SqlError, StoreError};
 
 pub mod access_keys;
 pub mod accounts;
+pub mod archive;
 pub mod artifacts;
 pub mod attachments;
 pub mod bounds;
@@ -18,6 +19,7 @@ pub mod pairings;
 pub mod people;
 pub mod presence;
 pub mod push_tokens;
+pub mod removal;
 pub mod sessions;
 pub mod settings;
 pub mod usage;

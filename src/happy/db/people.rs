@@ -51,11 +51,12 @@ pub struct Person {
 const PERSON: &str = "SELECT account.id, account.username, relation.status
      FROM happy_accounts AS account
      LEFT JOIN happy_relations AS relation
-         ON relation.from_id = ?1 AND relation.to_id = account.id";
+         ON relation.from_id = ?1 AND relation.to_id = account.id
+     WHERE account.mark IS NULL";
 
 /// One person as `asking` sees them.
 pub fn person(db: &Connection, asking: &str, id: &str) -> Result<Option<Person>, StoreError> {
-    let sql = format!("{PERSON} WHERE account.id = ?2");
+    let sql = format!("{PERSON} AND account.id = ?2");
     db.prepare_cached(&sql)?
         .query_and_then([asking, id], read)?
         .next()
@@ -70,7 +71,7 @@ pub fn search(
     limit: usize,
 ) -> Result<Vec<Person>, StoreError> {
     let sql = format!(
-        "{PERSON} WHERE substr(account.username, 1, length(?2)) = ?2 COLLATE NOCASE
+        "{PERSON} AND substr(account.username, 1, length(?2)) = ?2 COLLATE NOCASE
          ORDER BY account.username LIMIT ?3"
     );
     db.prepare_cached(&sql)?
@@ -81,7 +82,7 @@ pub fn search(
 /// Friends, those who were asked and those who ask.
 pub fn friends(db: &Connection, asking: &str) -> Result<Vec<Person>, StoreError> {
     let sql = format!(
-        "{PERSON} WHERE relation.status IN ('friend', 'pending', 'requested')
+        "{PERSON} AND relation.status IN ('friend', 'pending', 'requested')
          ORDER BY relation.rowid"
     );
     db.prepare_cached(&sql)?
@@ -111,7 +112,7 @@ pub fn name(
         return Ok(Named::Taken);
     }
     let changed = db
-        .prepare_cached("UPDATE happy_accounts SET username = ?2, updated_at = ?3 WHERE id = ?1")?
+        .prepare_cached("UPDATE happy_accounts SET username = ?2, updated_at = ?3 WHERE id = ?1 AND mark IS NULL")?
         .execute(params![account, name, now.0])?;
     match changed {
         0 => Ok(Named::NoAccount),
