@@ -1,7 +1,7 @@
 # `make` alone lists what there is to do.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint unit cross test-arm64 msrv deb test-deb bench soak fuzz compare-happy clients clean
+.PHONY: help run build test lint unit cross test-arm64 msrv deb test-deb bench soak fuzz compare-happy clients image test-image clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,12 @@ compare-happy: ## ask two Happy servers the same and print what differs (UPSTREA
 clients: ## drive the published Happy CLIs against a box (700 MB below tests/clients, once)
 	@tools/setup clients
 	cargo test --locked --test happy -- --ignored --nocapture --test-threads 1 published
+
+image: ## the card, from locked packages (target/image; needs root; 5 to 15 minutes the first time)
+	image/build
+
+test-image: ## build the card and start it in emulators (half an hour; needs qemu-system-arm)
+	image/test-image
 
 clean: ## remove what was built
 	cargo clean
