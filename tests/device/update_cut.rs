@@ -62,6 +62,9 @@ fn an_update_whose_card_fails_at_any_change_says_so_and_leaves_the_box_as_it_was
         let (_, done) = run_cut(&machine, Cut { at, how: &how }, &[offer.path()]);
         // What fails while it cleans up after itself need not end an update.
         if done.status.success() {
+            assert!(machine.holds_in_b(&release), "{at}");
+            assert!(machine.untouchable('A') == before, "{at}");
+            assert!(machine.path("data/device/trial.json").exists(), "{at}");
             continue;
         }
         failed += 1;

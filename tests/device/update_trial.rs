@@ -1,6 +1,8 @@
 //! Versions that do not prove themselves, and what becomes of the database then.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::PathBuf;
 
 use crate::machine::{Cut, Machine, Release, autoboot, points, run_cut};
 use crate::support::errors;
@@ -140,4 +142,64 @@ fn a_note_that_cannot_be_read_is_a_trial_that_failed() {
     assert_eq!(machine.status()["last"]["result"], "rolled_back");
     let offer = machine.offer(&Release::new(2).bundle());
     machine.run_well(&[offer.path()]);
+}
+
+/// As on a board: root updates, and the data are the service's own.
+#[test]
+fn what_root_puts_back_belongs_to_the_service() {
+    const SERVICE: u32 = 65534;
+    // SAFETY: asks for a number and touches no memory.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("only root can give a folder away; not tried");
+        return;
+    }
+    let mut machine = Machine::new();
+    let data = machine.path("data/magpie");
+    let everything = || -> Vec<PathBuf> {
+        let inside = fs::read_dir(&data)
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.path());
+        inside.chain([data.clone()]).collect()
+    };
+    for path in everything() {
+        chown(path, Some(SERVICE), Some(SERVICE)).unwrap();
+    }
+    // A service that was taken over would like root to write elsewhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    symlink(elsewhere.path(), data.join("before-update")).unwrap();
+    fs::set_permissions(
+        machine.home.folder.path(),
+        fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    let offer = machine.offer(&Release::new(2).bundle());
+    let refused = machine.run(&[offer.path()]);
+    assert!(
+        errors(&refused).contains("copy of the database"),
+        "{}",
+        errors(&refused)
+    );
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    fs::remove_file(data.join("before-update")).unwrap();
+
+    machine.run_well(&[offer.path()]);
+    let kept = fs::metadata(data.join("before-update/database.db")).unwrap();
+    assert_eq!((kept.uid(), kept.mode() & 0o777), (SERVICE, 0o600));
+    assert_eq!(machine.restart_as_asked(), (2, 'B'));
+    machine.change_form_of_the_database();
+    assert_eq!(machine.start(), (1, 'A'));
+    machine.run_well(&["--settle"]);
+    assert_eq!(machine.said(), "spare key");
+    for path in everything() {
+        assert_eq!(
+            fs::metadata(&path).unwrap().uid(),
+            SERVICE,
+            "{}",
+            path.display()
+        );
+    }
+    let notes = fs::metadata(machine.path("data/device/update.json")).unwrap();
+    assert_eq!(notes.uid(), 0, "root's own notes stay root's");
 }
