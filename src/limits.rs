@@ -315,6 +315,15 @@ pub const DISK_FREE_BYTES_MIN: u64 = 200 * 1024 * 1024;
 pub const RECORDING_ABANDONED_MAX: usize = 64;
 pub const RECORDING_SWEEP: Duration = Duration::from_secs(3_600);
 pub const RECORDING_SWEEP_ROWS: usize = 100;
+/// A recording that was let go and that the store does not take: pauses before it is tried again,
+/// the last one again and again.
+pub const RECORDING_CARE_PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(300),
+];
 /// A note ends after this much sound.
 pub const MEMO_MAX: Duration = Duration::from_secs(6 * 3_600);
 /// A note that nobody stops ends after this much silence.
@@ -600,11 +609,12 @@ pub const HAPPY_PUSHES_PER_MINUTE: u32 = 60;
 /// The box says no sooner again that Claude waits.
 pub const HAPPY_ALOUD_AGAIN: Duration = Duration::from_secs(20);
 pub const HAPPY_PUSH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// Receipts that wait to be asked for, and of how many one call asks.
-pub const HAPPY_RECEIPTS_MAX: usize = 2_000;
+/// Receipts that one call asks for.
 pub const HAPPY_RECEIPTS_AT_ONCE: usize = 300;
 /// Expo knows by then whether a message arrived.
 pub const HAPPY_RECEIPT_AFTER: Duration = Duration::from_secs(900);
+/// It keeps them no longer.
+pub const HAPPY_RECEIPT_LIFE: Duration = Duration::from_secs(86_400);
 pub const HAPPY_RECEIPT_LOOK: Duration = Duration::from_secs(60);
 pub const HAPPY_INVITES_MAX: usize = 16;
 pub const HAPPY_INVITE_LIFE: Duration = Duration::from_secs(900);

@@ -67,7 +67,7 @@ use deletion::Deletions;
 use devices::Heard;
 use files::Files;
 use presence::Presence;
-use push::{Aloud, Push, PushWay, Receipts};
+use push::{Aloud, Push, PushWay};
 use registration::Invites;
 use retention::Retention;
 use sockets::{Watchers, Workers};
@@ -166,7 +166,6 @@ impl Happy {
                 aloud: parts.aloud,
                 spoke: Cell::default(),
                 often: RateLimiter::new(parts.clock.clone(), limits::HAPPY_PUSHES_PER_MINUTE),
-                receipts: Receipts::default(),
             },
             store: parts.store,
             clock: parts.clock,

@@ -97,6 +97,10 @@ pub const STEPS: &[Step] = &[
         name: "0020_happy_account_mark",
         sql: include_str!("sql/0020_happy_account_mark.sql"),
     },
+    Step {
+        name: "0021_happy_receipts",
+        sql: include_str!("sql/0021_happy_receipts.sql"),
+    },
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, internal, ok, refusal, store_error};
-use super::db::push_tokens::{self, PushToken};
+use super::db::push_tokens::{self, Expected, PushToken};
 use super::db::usage;
 use super::{Happy, Recipients, call, id};
 use crate::clock::MonoMillis;
@@ -27,8 +27,6 @@ mod receipts;
 
 use expo::Ticket;
 pub use ntfy::Topic;
-use receipts::Expected;
-pub use receipts::Receipts;
 
 /// Letters of what went wrong, for many phones together.
 const WHY_MAX: usize = 300;
@@ -220,7 +218,6 @@ pub struct Push {
     pub spoke: Cell<Option<MonoMillis>>,
     /// Pushes of each account.
     pub often: RateLimiter,
-    pub receipts: Receipts,
 }
 
 /// What became of a push, as terminals are told.
@@ -330,14 +327,13 @@ impl Happy {
     async fn judge(&self, account: &str, tokens: Vec<String>, tickets: &[Ticket]) -> Outcome {
         let phones = tokens.len();
         let mut errors: Vec<&str> = Vec::new();
-        let mut gone = Vec::new();
+        let (mut gone, mut expected) = (Vec::new(), Vec::new());
         for (token, ticket) in tokens.into_iter().zip(tickets) {
             if let Ticket::Ok { id: Some(id) } = ticket {
-                self.0.push.receipts.wait_for(Expected {
+                expected.push(Expected {
                     ticket: id.clone(),
                     account: account.to_owned(),
                     token: token.clone(),
-                    sent: self.0.clock.mono(),
                 });
             }
             errors.extend(ticket.error());
@@ -345,6 +341,7 @@ impl Happy {
                 gone.push((account.to_owned(), token));
             }
         }
+        self.expect_receipts(expected);
         self.forget_phones(gone).await;
         let why = || -> String { errors.join(", ").chars().take(WHY_MAX).collect() };
         match phones - errors.len() {

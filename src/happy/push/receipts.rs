@@ -1,48 +1,27 @@
-//! Tickets whose receipts are still to be asked for. In memory: what a restart forgets is at most a
-//! phone that is told once more in vain.
-
-use std::cell::RefCell;
-use std::collections::VecDeque;
+//! Receipts, which tell some time after a push whether it arrived. What is still to be asked for
+//! stands with the phone, so a restart forgets none.
 
 use super::{PushWay, expo};
-use crate::clock::MonoMillis;
+use crate::clock::UnixMillis;
+use crate::happy::db::push_tokens::{self, Expected};
 use crate::happy::{Happy, db};
 use crate::limits;
 
-#[derive(Default)]
-pub struct Receipts(RefCell<VecDeque<Expected>>);
-
-#[derive(Clone)]
-pub struct Expected {
-    pub ticket: String,
-    pub account: String,
-    /// The phone's.
-    pub token: String,
-    pub sent: MonoMillis,
-}
-
-impl Receipts {
-    /// The oldest are given up where there are too many.
-    pub fn wait_for(&self, expected: Expected) {
-        let mut waiting = self.0.borrow_mut();
-        if waiting.len() >= limits::HAPPY_RECEIPTS_MAX {
-            waiting.pop_front();
-        }
-        waiting.push_back(expected);
-    }
-
-    /// Those that Expo should know of by now, no more than one call may ask for.
-    fn due(&self, now: MonoMillis) -> Vec<Expected> {
-        let mut waiting = self.0.borrow_mut();
-        let is_due = |expected: &Expected| now.since(expected.sent) >= limits::HAPPY_RECEIPT_AFTER;
-        let count = waiting.iter().take_while(|one| is_due(one)).count();
-        waiting
-            .drain(..count.min(limits::HAPPY_RECEIPTS_AT_ONCE))
-            .collect()
-    }
-}
-
 impl Happy {
+    /// Notes what is to be asked for later; nobody waits for that.
+    pub(super) fn expect_receipts(&self, expected: Vec<Expected>) {
+        if expected.is_empty() {
+            return;
+        }
+        let now = self.0.clock.wall();
+        self.0.store.relaxed(move |db| {
+            for one in &expected {
+                push_tokens::expect(db, one, now)?;
+            }
+            Ok(())
+        });
+    }
+
     /// Asks for receipts now and then. Ends with the room.
     pub(in crate::happy) fn watch_receipts(&self) {
         if !matches!(self.0.push.way, PushWay::Expo { .. }) {
@@ -64,26 +43,35 @@ impl Happy {
         let PushWay::Expo { url } = &push.way else {
             return;
         };
-        let due = push.receipts.due(self.0.clock.mono());
-        if due.is_empty() {
-            return;
-        }
+        let sent_by = self.before(limits::HAPPY_RECEIPT_AFTER);
+        let kept_since = self.before(limits::HAPPY_RECEIPT_LIFE);
+        let due = self
+            .0
+            .store
+            .query(move |db| push_tokens::due(db, kept_since, sent_by))
+            .await;
+        let due = match due {
+            Ok(due) if due.is_empty() => return,
+            Ok(due) => due,
+            Err(error) => return log::warn!("event=happy_receipts_unknown error=\"{error}\""),
+        };
         let tickets: Vec<String> = due.iter().map(|one| one.ticket.clone()).collect();
+        // They are asked for again until Expo keeps them no more.
         let found = match expo::receipts(&push.outbound, url, &tickets).await {
             Ok(found) => found,
             Err(why) => return log::warn!("event=happy_receipts_unknown error=\"{why}\""),
         };
-        let mut failed = 0;
-        let mut gone = Vec::new();
-        for expected in due {
-            let Some(receipt) = found.get(&expected.ticket) else {
-                continue;
-            };
-            failed += usize::from(receipt.error().is_some());
-            if receipt.is_gone() {
-                gone.push((expected.account, expected.token));
-            }
-        }
+        let receipts = || {
+            due.iter()
+                .filter_map(|one| Some((one, found.get(&one.ticket)?)))
+        };
+        let failed = receipts()
+            .filter(|(_, receipt)| receipt.error().is_some())
+            .count();
+        let gone: Vec<(String, String)> = receipts()
+            .filter(|(_, receipt)| receipt.is_gone())
+            .map(|(one, _)| (one.account.clone(), one.token.clone()))
+            .collect();
         if failed > 0 {
             log::warn!(
                 "event=happy_pushes_not_delivered count={failed} gone={}",
@@ -91,6 +79,16 @@ impl Happy {
             );
         }
         self.forget_phones(gone).await;
+        self.0.store.relaxed(move |db| {
+            for one in &due {
+                push_tokens::told(db, one)?;
+            }
+            Ok(())
+        });
+    }
+
+    fn before(&self, duration: std::time::Duration) -> UnixMillis {
+        UnixMillis(self.0.clock.wall().0 - duration.as_millis() as i64)
     }
 
     /// Phones, each with its account, that have the app no more.

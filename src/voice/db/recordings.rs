@@ -115,6 +115,17 @@ pub fn unattended(connection: &Connection) -> Result<Vec<String>, VoiceError> {
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
+/// Those that wait to be understood and have no job, oldest first.
+pub fn without_job(connection: &Connection, limit: usize) -> Result<Vec<String>, VoiceError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM recordings WHERE state = 'waiting'
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE kind = 'stt' AND subject = recordings.id)
+         ORDER BY created_at LIMIT ?1",
+    )?;
+    let ids = statement.query_map([limit as i64], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
 /// Files that rows know of.
 pub fn known_file(connection: &Connection, id: &str) -> Result<Option<Option<String>>, VoiceError> {
     Ok(connection

@@ -110,6 +110,11 @@ impl Drop for Held {
 }
 
 impl Left {
+    /// The card did not take its sound, and never will.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.sound, Sound::Broken(_))
+    }
+
     fn poll_whole(&mut self, context: &mut Context<'_>) -> Poll<Result<Kept, VoiceError>> {
         if let Sound::Coming(coming) = &mut self.sound {
             let written = ready!(Pin::new(coming).poll(context));
@@ -138,12 +143,12 @@ impl Recordings {
     }
 
     /// Does what is left to do, or stores it as a job.
-    pub(super) async fn take_care(&self, mut left: Left) -> Result<(), VoiceError> {
+    pub(super) async fn take_care(&self, left: &mut Left) -> Result<(), VoiceError> {
         let whole = poll_fn(|context| left.poll_whole(context)).await;
         if left.next == Next::Remove {
             return self.remove(&left.kept).await;
         }
-        let (kept, next, now) = (whole?, left.next, self.0.clock.wall());
+        let (kept, next, now) = (whole?, left.next.clone(), self.0.clock.wall());
         let id = kept.id.clone();
         let is_over = matches!(next, Next::Rest(_));
         self.0

@@ -18,15 +18,14 @@ use super::memory::fresh_id;
 use super::queue::{JobKind, NewJob, Queue};
 use crate::audio::SPEECH_RATE_HZ;
 use crate::clock::{Clock, UnixMillis};
-use crate::limits::{
-    DISK_FREE_BYTES_MIN, RECORDING_ABANDONED_MAX, RECORDING_SWEEP, RECORDING_SWEEP_ROWS,
-};
+use crate::limits::{DISK_FREE_BYTES_MIN, RECORDING_ABANDONED_MAX, RECORDING_SWEEP_ROWS};
 use crate::ops::disk;
 use crate::store::{Connection, Store, StoreError};
 
 mod adopt;
 mod api;
 mod held;
+mod keeper;
 mod kinds;
 mod late;
 mod pieces;
@@ -106,14 +105,14 @@ impl Recordings {
             left,
             fresh: RefCell::default(),
         }));
-        let keeper = recordings.clone();
+        let own = recordings.clone();
         tokio::task::spawn_local(async move {
             if let Some(found) = found
                 && let Ok(found) = found.await
             {
-                keeper.adopt(found, unfinished).await;
+                own.adopt(found, unfinished).await;
             }
-            keeper.keep_house(to_care_for).await;
+            keeper::keep_house(own, to_care_for).await;
         });
         recordings
     }
@@ -318,26 +317,6 @@ impl Recordings {
     fn unlink(&self, file: &str) {
         if let Some(writer) = &self.0.writer {
             writer.remove(self.0.folder.join(file));
-        }
-    }
-
-    /// Takes care of recordings that were let go, and sweeps now and then.
-    async fn keep_house(&self, mut let_go: mpsc::Receiver<Left>) {
-        let mut sweeping = tokio::time::interval(RECORDING_SWEEP);
-        loop {
-            tokio::select! {
-                Some(left) = let_go.recv() => {
-                    let id = left.kept.id.clone();
-                    if let Err(error) = self.take_care(left).await {
-                        log::warn!("event=recording_not_kept recording={id} error=\"{error}\"");
-                    }
-                }
-                _ = sweeping.tick() => {
-                    if let Err(error) = self.sweep().await {
-                        log::warn!("event=recordings_not_swept error=\"{error}\"");
-                    }
-                }
-            }
         }
     }
 

@@ -261,6 +261,67 @@ fn whoever_lets_go_of_a_recording_leaves_what_is_still_to_be_done() {
 }
 
 #[test]
+fn what_is_let_go_while_the_queue_is_full_is_stored_once_it_has_room() {
+    on_loop(async {
+        let house = House::new();
+        let recordings = house.start();
+        let let_go = async || {
+            let recording = recordings.begin_with(chat(), &[7; 1_600]).unwrap();
+            let held = recording.end(Next::Understand).unwrap();
+            held.whole().await.unwrap();
+            held.id()
+        };
+        let queued = row("waiting", true, None, &[("stt", "queued")]);
+        house.until(&let_go().await, &queued).await;
+
+        let fill = |by: i64| {
+            house.write(move |connection| {
+                connection.execute(
+                    "UPDATE queue_totals SET value = value + ?1 WHERE name = 'queued'",
+                    [by],
+                )?;
+                Ok(())
+            })
+        };
+        let many = crate::limits::JOBS_MAX as i64;
+        fill(many).await;
+        let id = let_go().await;
+        // The first of these may be written before it, the second is not.
+        house.write(|_| Ok(())).await;
+        house.write(|_| Ok(())).await;
+        assert_eq!(house.row(&id), None);
+        fill(-many).await;
+        house.until(&id, &queued).await;
+    });
+}
+
+#[test]
+fn what_waits_for_nobody_from_one_look_to_the_next_is_queued() {
+    on_loop(async {
+        let house = House::new();
+        let recordings = house.start();
+        let stored = async |job: bool| {
+            let recording = recordings.begin_with(chat(), &[7; 1_600]).unwrap();
+            let kept = recording.finish().await.unwrap();
+            let id = kept.id.clone();
+            let job = job.then(|| stt_job(&id));
+            recordings.store(kept, job).await.unwrap();
+            id
+        };
+        let queued = row("waiting", true, None, &[("stt", "queued")]);
+        let mut keeper = keeper::Keeper::new(recordings.clone());
+        let (alone, cared_for) = (stored(false).await, stored(true).await);
+        keeper.attend().await.unwrap();
+        assert_eq!(house.row(&alone), row("waiting", true, None, &[]));
+        let fresh = stored(false).await;
+        keeper.attend().await.unwrap();
+        assert_eq!(house.row(&alone), queued);
+        assert_eq!(house.row(&cared_for), queued);
+        assert_eq!(house.row(&fresh), row("waiting", true, None, &[]));
+    });
+}
+
+#[test]
 fn a_memo_has_a_row_while_it_is_recorded_and_none_when_it_was_a_false_start() {
     on_loop(async {
         let house = House::new();
