@@ -14,6 +14,12 @@ impl Phone {
         Phone(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed"))
     }
 
+    /// As the box keeps it.
+    pub fn key(&self) -> String {
+        let key = self.0.public_key().as_ref();
+        key.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The body of `POST /v1/auth`.
     pub fn signs(&self, challenge: &[u8]) -> Value {
         json!({
@@ -101,19 +107,19 @@ pub fn bytes(running: &Running, path: &str, token: &str) -> (u16, Vec<u8>) {
     (answer.status().as_u16(), body)
 }
 
-fn url(running: &Running, path: &str) -> String {
+pub fn url(running: &Running, path: &str) -> String {
     let address = running.address("http").expect("a plain listener");
     format!("http://{address}{path}")
 }
 
-fn agent() -> ureq::Agent {
+pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(std::time::Duration::from_secs(60)));
     ureq::Agent::new_with_config(config.build())
 }
 
-fn read(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
+pub fn read(answer: Result<http::Response<ureq::Body>, ureq::Error>) -> (u16, Value) {
     let mut answer = answer.expect("an answer");
     let body = answer.body_mut().with_config().limit(u64::MAX);
     let text = body.read_to_string().expect("a text");
