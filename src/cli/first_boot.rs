@@ -30,7 +30,10 @@ pub fn definition() -> Command {
              Secrets are moved to /data and then overwritten on the card; what went wrong stands \
              in magpie-status.txt. The units of the appliance run this as root at each start.",
         )
-        .hide(true)
+        .after_help(
+            "Examples:\n  magpie first-boot           take magpie.txt over once more\n  \
+             magpie first-boot status    bring magpie-status.txt up to date",
+        )
         .arg(
             Arg::new("root")
                 .long("root")

@@ -109,7 +109,8 @@ impl Card {
                  ('{}', '{own}', '{session}', 'claude', '{{\"tokens\":{{}}}}', 1, 2);
              INSERT INTO happy_feed VALUES
                  ('{}', '{own}', 9, 'friend_request_x', '{{\"kind\":\"friend_request\"}}', 4);
-             INSERT INTO happy_push_tokens VALUES ('{}', '{own}', 'token', 1, 2);
+             INSERT INTO happy_push_tokens (id, account_id, token, created_at, updated_at)
+                 VALUES ('{}', '{own}', 'token', 1, 2);
              INSERT INTO happy_attachments VALUES ('{session}', 'a.enc', '{own}', 4100, 8),
                  ('{session}', 'lost.enc', '{own}', 4096, 8);
              INSERT INTO happy_devices VALUES ('d', '{own}', 'phone', NULL, NULL, 1, 2);
