@@ -115,7 +115,8 @@ fn a_removal_that_is_cut_off_goes_on_at_the_start() {
     let home = home("closed");
     let running = home.serve();
     let parcel = large();
-    assert_eq!(import(&running, &parcel.zip()).0, 200);
+    let (status, told) = import(&running, &parcel.zip());
+    assert_eq!(status, 200, "{told}");
     let other = Parcel::new(2).with_session(200, 3);
     let other = other.with_attachment(200, "kept.enc", b"kept");
     assert_eq!(import(&running, &other.zip()).0, 200);

@@ -64,18 +64,24 @@ impl Parcel {
     }
 
     /// One session with so many messages.
-    pub fn with_session(self, number: usize, messages: usize) -> Parcel {
+    pub fn with_session(mut self, number: usize, messages: usize) -> Parcel {
         let session = id(number);
         let row = json!({"type": "session", "id": session, "tag": format!("t{number}"),
             "metadata": "bQ==", "seq": messages, "active": 0, "last_active_at": AT,
             "created_at": AT, "updated_at": AT});
-        let mut parcel = self.with(row);
+        self.put(row);
         for seq in 1..=messages {
-            parcel
-                .rows
-                .push(message(&session, number * 1_000_000 + seq, seq));
+            self.put(message(&session, number * 1_000_000 + seq, seq));
         }
-        parcel
+        self
+    }
+
+    /// Behind the last of its kind: an archive has its kinds in order.
+    fn put(&mut self, row: Value) {
+        let place = |row: &Value| KINDS.iter().position(|kind| row["type"] == *kind);
+        let earlier = |other: &Value| place(other) <= place(&row);
+        let after = self.rows.iter().rposition(earlier).map_or(0, |at| at + 1);
+        self.rows.insert(after, row);
     }
 
     pub fn with_attachment(mut self, session: usize, name: &str, blob: &[u8]) -> Parcel {

@@ -185,14 +185,14 @@ fn one_value_is_no_larger_by_post_than_it_comes_over_a_socket() {
     let header = json!({"header": "QUFB".repeat(MIB), "expectedHeaderVersion": 1});
     let path = "/v1/artifacts/0b0f0a3e-1111-4222-8333-444455556666";
     assert_eq!(client.post(path, &header).0, 413);
-    // To a stranger the token is what is wrong.
+    // To a stranger the token is what is wrong; a body that nobody reads has to fit on its way.
     let stranger = send(
         &running,
         "POST",
         "/v1/sessions",
         None,
         "application/json",
-        session("t", &over).to_string().as_bytes(),
+        session(&long_name, "m").to_string().as_bytes(),
     );
     assert_eq!(stranger.0, 401);
 }
