@@ -39,7 +39,8 @@ struct Agreed {
     rate_hz: u32,
     channels: u16,
     format: SampleFormat,
-    period_frames: u32,
+    /// `None`: the period that the card has.
+    period_frames: Option<u32>,
 }
 
 impl Backend for Cpal {
@@ -60,12 +61,14 @@ impl Backend for Cpal {
     ) -> Result<OpenStream, AudioError> {
         let _alone = alsa_alone();
         let (found, agreed) = agree(Direction::Input, device, period)?;
-        let sink = make(agreed.rate_hz);
-        let stream = match agreed.format {
-            SampleFormat::I32 => input_stream::<i32>(&found, agreed, sink),
-            SampleFormat::F32 => input_stream::<f32>(&found, agreed, sink),
-            _ => input_stream::<i16>(&found, agreed, sink),
-        };
+        let (agreed, stream) = with_some_period(agreed, |agreed| {
+            let sink = make(agreed.rate_hz);
+            match agreed.format {
+                SampleFormat::I32 => input_stream::<i32>(&found, agreed, sink),
+                SampleFormat::F32 => input_stream::<f32>(&found, agreed, sink),
+                _ => input_stream::<i16>(&found, agreed, sink),
+            }
+        });
         start(Direction::Input, device, agreed, stream)
     }
 
@@ -77,12 +80,14 @@ impl Backend for Cpal {
     ) -> Result<OpenStream, AudioError> {
         let _alone = alsa_alone();
         let (found, agreed) = agree(Direction::Output, device, period)?;
-        let source = make(agreed.rate_hz);
-        let stream = match agreed.format {
-            SampleFormat::I32 => output_stream::<i32>(&found, agreed, source),
-            SampleFormat::F32 => output_stream::<f32>(&found, agreed, source),
-            _ => output_stream::<i16>(&found, agreed, source),
-        };
+        let (agreed, stream) = with_some_period(agreed, |agreed| {
+            let source = make(agreed.rate_hz);
+            match agreed.format {
+                SampleFormat::I32 => output_stream::<i32>(&found, agreed, source),
+                SampleFormat::F32 => output_stream::<f32>(&found, agreed, source),
+                _ => output_stream::<i16>(&found, agreed, source),
+            }
+        });
         start(Direction::Output, device, agreed, stream)
     }
 
@@ -192,11 +197,29 @@ fn choose(
             rate_hz,
             channels,
             format: FORMATS[format],
-            period_frames,
+            period_frames: Some(period_frames),
         };
         best = Some((cost, agreed));
     }
     best.map(|(_, agreed)| agreed)
+}
+
+/// A card that several programs share (dmix, dsnoop) has one period, and tells which only for a
+/// rate that is fixed already: 341 frames at 16 kHz of its 1024 at 48. It keeps that one.
+fn with_some_period(
+    agreed: Agreed,
+    mut build: impl FnMut(Agreed) -> Result<cpal::Stream, cpal::Error>,
+) -> (Agreed, Result<cpal::Stream, cpal::Error>) {
+    match build(agreed) {
+        Err(error) if error.kind() == ErrorKind::UnsupportedConfig => {
+            let of_the_card = Agreed {
+                period_frames: None,
+                ..agreed
+            };
+            (of_the_card, build(of_the_card))
+        }
+        built => (agreed, built),
+    }
 }
 
 fn nearest_rate(direction: Direction, min: u32, max: u32) -> u32 {
@@ -232,7 +255,9 @@ impl Agreed {
         StreamConfig {
             channels: self.channels,
             sample_rate: self.rate_hz,
-            buffer_size: BufferSize::Fixed(self.period_frames),
+            buffer_size: self
+                .period_frames
+                .map_or(BufferSize::Default, BufferSize::Fixed),
         }
     }
 }
@@ -292,7 +317,12 @@ fn start(
         rate_hz: agreed.rate_hz,
         agreed: format!(
             "rate_hz={} channels={} format={} period_frames={}",
-            agreed.rate_hz, agreed.channels, agreed.format, agreed.period_frames
+            agreed.rate_hz,
+            agreed.channels,
+            agreed.format,
+            agreed
+                .period_frames
+                .map_or_else(|| String::from("of_the_card"), |frames| frames.to_string())
         ),
         _stream: Box::new(Closing(Some(stream))),
     })
@@ -414,6 +444,6 @@ mod tests {
         let range = SupportedStreamConfigRange::new(1, 48_000, 48_000, buffer, SampleFormat::I16);
         let period = Duration::from_millis(20);
         let agreed = choose(Direction::Output, &[range], period).map(|agreed| agreed.period_frames);
-        assert_eq!(agreed, Some(512), "20 ms would be 960 frames");
+        assert_eq!(agreed, Some(Some(512)), "20 ms would be 960 frames");
     }
 }
