@@ -11,7 +11,9 @@ fuzz_target!(|data: &[u8]| {
     };
     for (number, line) in text.lines().enumerate() {
         if let Ok(Some(row)) = parse_line(line, number + 1) {
-            assert!(row.id.starts_with(row.table.prefix));
+            let mut prefixes = row.table.prefixes.iter();
+            let is_date = prefixes.len() == 0;
+            assert!(is_date || prefixes.any(|prefix| row.id.starts_with(prefix)));
             assert!(row.row.values().all(|value| value.as_str() != Some("\0")));
         }
     }
